@@ -1,0 +1,1 @@
+"""Compare deep-learning frameworks fairly: one ONNX model, every framework, one clock."""
