@@ -1,0 +1,52 @@
+"""ONNX Runtime: inference by its own session, training by the gradient graph of its training package."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy
+import onnxruntime
+
+from ..kit.interface import Adapter, Network, Options
+from ..kit.program import Program
+from .inference import InferenceNetwork
+from .operators import operators_with_kernels
+from .session import PROVIDERS, check_options
+
+
+class OnnxRuntimeAdapter(Adapter):
+    def version(self) -> str:
+        return onnxruntime.__version__
+
+    def devices(self) -> List[Dict[str, Any]]:
+        found = [{"device": "cpu", "name": "CPU"}]
+        if _cuda_works():
+            found.append({"device": "cuda", "name": "CUDA device 0"})
+        return found
+
+    def operators(self) -> List[str]:
+        return operators_with_kernels(PROVIDERS["cpu"])
+
+    def load(self, program: Program, device: str, options: Options) -> Network:
+        check_options(device, options)
+        return InferenceNetwork(program, device, options)
+
+    def describe(self) -> Dict[str, Any]:
+        return {
+            "version": onnxruntime.__version__,
+            "build": onnxruntime.get_build_info(),
+            "providers": onnxruntime.get_available_providers(),
+        }
+
+
+def _cuda_works() -> bool:
+    if PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
+        return False
+    try:
+        onnxruntime.OrtValue.ortvalue_from_numpy(numpy.zeros(1, numpy.float32), "cuda", 0)
+    except Exception:  # the CUDA libraries or the driver are missing
+        return False
+    return True
+
+
+ADAPTER = OnnxRuntimeAdapter()
