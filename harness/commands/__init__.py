@@ -1,0 +1,1 @@
+"""One file per subcommand of `harness`; cli.py mounts them."""
