@@ -15,6 +15,7 @@ from harness.paths import ADAPTERS
 
 if TYPE_CHECKING:
     from adapters.kit import arrays, program, wire
+    from adapters.kit.program import Node, Optimizer, Program, Tensor, Training
 else:
     _NAME = "_harness_adapters"
 
@@ -30,5 +31,7 @@ else:
     arrays = importlib.import_module(f"{_NAME}.kit.arrays")
     program = importlib.import_module(f"{_NAME}.kit.program")
     wire = importlib.import_module(f"{_NAME}.kit.wire")
+    Node, Optimizer, Program = program.Node, program.Optimizer, program.Program
+    Tensor, Training = program.Tensor, program.Training
 
-__all__ = ["arrays", "program", "wire"]
+__all__ = ["Node", "Optimizer", "Program", "Tensor", "Training", "arrays", "program", "wire"]

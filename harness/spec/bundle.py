@@ -1,0 +1,121 @@
+"""Write what a worker needs of one Program into one folder.
+
+program.json   the Program (adapters/kit/program.py reads it)
+weights.bin    its initializers, raw, in the ONNX layout; mapped by workers, never copied
+model.onnx     the same Program as an ONNX file whose weights are in weights.bin
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from harness.kit import Node, Program, Tensor, arrays, program
+from harness.spec.to_onnx import set_external, to_onnx
+
+
+def write(source: Program, folder: Path, planned: Program | None = None) -> Path:
+    """Write the bundle of a Program and return its folder; a folder that is there already is complete, and kept.
+
+    planned: the same Program in the layout that the adapter wants, where that is not ONNX's.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write_files(source, planned or source, temporary)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not folder.is_dir():  # another process may have written it meanwhile
+            raise
+    return folder
+
+
+def _write_files(source: Program, planned: Program, folder: Path) -> None:
+    in_onnx = {tensor.name: source.weights[tensor.name] for tensor in source.initializers}
+    for tensor in planned.initializers:
+        if tensor.name not in in_onnx:
+            in_onnx[tensor.name] = tensor.to_onnx(planned.weights[tensor.name])
+    offsets = _write_weights(in_onnx, folder / "weights.bin")
+    model = to_onnx(source)
+    set_external(model, "weights.bin", offsets, {name: array.nbytes for name, array in in_onnx.items()})
+    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    (folder / "program.json").write_text(json.dumps(_document(planned, offsets)))
+
+
+def _write_weights(weights: dict[str, numpy.ndarray], path: Path) -> dict[str, int]:
+    """Write arrays one after another, each aligned; returns where each begins, in bytes."""
+    offsets = {}
+    with path.open("wb") as file:
+        for name, array in weights.items():
+            file.write(b"\0" * (-file.tell() % arrays.ALIGNMENT))
+            offsets[name] = file.tell()
+            numpy.ascontiguousarray(array).tofile(file)
+            file.flush()
+            file.seek(0, 2)
+    return offsets
+
+
+def _document(source: Program, offsets: dict[str, int]) -> dict[str, Any]:
+    return {
+        "format": program.FORMAT,
+        "name": source.name,
+        "opset": source.opset,
+        "inputs": [tensor.name for tensor in source.inputs],
+        "outputs": [tensor.name for tensor in source.outputs],
+        "initializers": {tensor.name: offsets[tensor.name] for tensor in source.initializers},
+        "tensors": [_tensor(tensor) for tensor in source.tensors.values()],
+        "nodes": [_node(node) for node in source.nodes],
+        "training": _training(source),
+    }
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+    if tensor.permutation is not None:
+        entry["permutation"] = list(tensor.permutation)
+    return entry
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {
+        "op": node.op,
+        "domain": node.domain,
+        "name": node.name,
+        "inputs": list(node.inputs),
+        "outputs": list(node.outputs),
+        "attributes": {key: _attribute(value) for key, value in node.attributes.items()},
+        "operands": node.operands,
+    }
+
+
+def _attribute(value: Any) -> Any:
+    if isinstance(value, numpy.ndarray):
+        carried = value.view(arrays.carrier(value.dtype.name)) if value.dtype.name in arrays.CARRIERS else value
+        return {"dtype": value.dtype.name, "shape": list(value.shape), "values": carried.reshape(-1).tolist()}
+    return value
+
+
+def _training(source: Program) -> dict[str, Any] | None:
+    if source.training is None:
+        return None
+    optimizer = source.training.optimizer
+    return {
+        "loss": source.training.loss,
+        "parameters": list(source.training.parameters),
+        "updates": source.training.updates,
+        "optimizer": {
+            "op": optimizer.op,
+            "learning_rate": optimizer.learning_rate,
+            "attributes": optimizer.attributes,
+            "step": optimizer.step,
+        },
+    }
