@@ -1,0 +1,80 @@
+"""The optimizers of ai.onnx.preview.training, version 1: their attributes, defaults, ranges and state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import HarnessError, did_you_mean
+from harness.kit import program
+
+
+@dataclass(frozen=True)
+class Kind:
+    """attributes: each with the value `harness model train` writes where none is given (ONNX's own default where
+    ONNX has one). required: attributes that ONNX gives no default. states: what is kept for each parameter.
+    """
+
+    attributes: dict[str, Any]
+    required: tuple[str, ...]
+    states: tuple[str, ...]
+
+
+KINDS = {
+    "Momentum": Kind(
+        {"alpha": 0.9, "beta": 1.0, "mode": "standard", "norm_coefficient": 0.0},
+        ("alpha", "beta", "mode", "norm_coefficient"),
+        ("momentum",),
+    ),
+    "Adam": Kind(
+        {"alpha": 0.9, "beta": 0.999, "epsilon": 1e-6, "norm_coefficient": 0.0, "norm_coefficient_post": 0.0},
+        (),
+        ("gradient_average", "squared_gradient_average"),
+    ),
+    "Adagrad": Kind(
+        {"decay_factor": 0.0, "epsilon": 1e-6, "norm_coefficient": 0.0},
+        (),
+        ("squared_gradient_sum",),
+    ),
+}
+
+MODES = ("standard", "nesterov")
+
+
+def kind_of(op: str) -> Kind:
+    if op not in KINDS:
+        raise HarnessError(f"unknown optimizer {op!r}", did_you_mean(op, list(KINDS)))
+    return KINDS[op]
+
+
+def filled(op: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """All attributes of an optimizer: the given ones, and the defaults of the others."""
+    kind = kind_of(op)
+    for name in attributes:
+        if name not in kind.attributes:
+            raise HarnessError(f"{op} has no attribute {name!r}", did_you_mean(name, list(kind.attributes)))
+    return {**kind.attributes, **attributes}
+
+
+def check(optimizer: program.Optimizer, where: str) -> None:
+    """Raises HarnessError for a hyper-parameter with which no training makes sense."""
+    _demand(where, "learning rate", optimizer.learning_rate, optimizer.learning_rate > 0, "more than 0")
+    if isinstance(optimizer.step, bool) or not isinstance(optimizer.step, int) or optimizer.step < 0:
+        raise HarnessError(f"{where}: step is {optimizer.step!r}", "It counts steps: a whole number, 0 or more.")
+    for name, value in optimizer.attributes.items():
+        if name == "mode":
+            if value not in MODES:
+                raise HarnessError(f"{where}: mode is {value!r}", did_you_mean(str(value), list(MODES)))
+        elif name in ("alpha", "beta") and optimizer.op == "Adam":
+            _demand(where, name, value, 0 <= value < 1, "at least 0 and less than 1")
+        elif name in ("alpha", "norm_coefficient_post"):
+            _demand(where, name, value, 0 <= value <= 1, "between 0 and 1")
+        else:
+            _demand(where, name, value, value >= 0, "0 or more")
+
+
+def _demand(where: str, name: str, value: float, holds: bool, wanted: str) -> None:
+    if not holds or not math.isfinite(value):
+        raise HarnessError(f"{where}: {name} is {value!r}", f"It must be a finite number, {wanted}.")
