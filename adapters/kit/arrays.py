@@ -1,4 +1,5 @@
 """Arrays as raw files: a `.bin` of little-endian, row-major bytes and a `.json` that says what lies where."""
+
 from __future__ import annotations
 
 import json
@@ -54,5 +55,6 @@ def read_arrays(path: str) -> Dict[str, numpy.ndarray]:
     """What `write_arrays` wrote, as read-only arrays mapped from the file."""
     with open(path + ".json") as file:
         index = json.load(file)
-    return {name: map_array(path + ".bin", entry["dtype"], entry["shape"], entry["offset"])
-            for name, entry in index.items()}
+    return {
+        name: map_array(path + ".bin", entry["dtype"], entry["shape"], entry["offset"]) for name, entry in index.items()
+    }

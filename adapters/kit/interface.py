@@ -1,4 +1,5 @@
 """What an adapter is: two small classes, and the one error by which it refuses."""
+
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass

@@ -1,4 +1,5 @@
 """From a Program to framework calls: one Python function per ONNX operator, called in order."""
+
 from __future__ import annotations
 
 import inspect
@@ -17,8 +18,11 @@ class NodeFailed(Exception):
 
 def operators_of(module: ModuleType) -> Operators:
     """The operator functions of an ops module: what it defines itself under a name with a capital."""
-    return {name: value for name, value in vars(module).items()
-            if name[:1].isupper() and inspect.isfunction(value) and value.__module__ == module.__name__}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name[:1].isupper() and inspect.isfunction(value) and value.__module__ == module.__name__
+    }
 
 
 def missing(program: Program, operators: Operators) -> List[str]:
@@ -26,8 +30,9 @@ def missing(program: Program, operators: Operators) -> List[str]:
     return list(dict.fromkeys(_qualified(node) for node in program.nodes if node.domain or node.op not in operators))
 
 
-def lower(program: Program, operators: Operators, values: Dict[str, Any],
-          bind: Optional[Callable[[Any, Tensor], Any]] = None) -> Dict[str, Any]:
+def lower(
+    program: Program, operators: Operators, values: Dict[str, Any], bind: Optional[Callable[[Any, Tensor], Any]] = None
+) -> Dict[str, Any]:
     """Call every node's function on the values of its inputs.
 
     values: inputs and initializers by name; it is filled with every tensor of the Program and returned.

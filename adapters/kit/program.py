@@ -4,6 +4,7 @@ Every tensor has a concrete shape and element type; operands that only steer (ax
 attributes; operators have the meaning of ONNX operator set 21 or, where `opset` says so, a newer one
 (what came after 21 only added to it).
 """
+
 from __future__ import annotations
 
 import json

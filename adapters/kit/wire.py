@@ -3,6 +3,7 @@
 It runs over a pipe of its own, so that what a framework prints can never be taken for a message. This is the
 one module of the kit that the controller uses too.
 """
+
 from __future__ import annotations
 
 import json

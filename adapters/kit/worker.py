@@ -1,0 +1,196 @@
+"""The worker loop: requests in, replies out, one adapter, any number of networks.
+
+Each request is {"do": name, ...} and is answered by {"ok": true, ...} or {"ok": false, "kind", "reason", ...}. What an
+adapter raises ends its request, never the worker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import time
+import traceback
+from typing import Any, Callable, Dict, List
+
+from . import memory, timing, wire
+from .arrays import read_arrays, write_arrays
+from .interface import INTERFACE_VERSION, Network, Options, Unsupported
+from .lowering import NodeFailed
+from .program import Program, read_program
+
+
+class Loaded:
+    """A network with what the worker remembers of it."""
+
+    def __init__(self, program: Program, network: Network):
+        self.program = program
+        self.network = network
+        self.initial = None  # type: Any
+
+    def inputs(self, path: str) -> Dict[str, Any]:
+        """Input arrays of a file in the ONNX layout, turned to the Program's: outside any clock."""
+        arrays = read_arrays(path)
+        return {tensor.name: tensor.from_onnx(arrays[tensor.name]) for tensor in self.program.inputs}
+
+    def to_onnx(self, arrays: Dict[str, Any]) -> Dict[str, Any]:
+        return {name: self.program.tensors[name].to_onnx(array) for name, array in arrays.items()}
+
+    def reset(self) -> None:
+        """Weights and optimizer as they were when the network was loaded."""
+        changing = set(self.program.training.parameters) | set(self.program.training.updates)
+        self.network.set_parameters({name: self.program.weights[name] for name in changing})
+
+    def step(self, what: str, scope: str, arrays: Dict[str, Any]) -> Callable[[], Any]:
+        """One step as a function: `device` starts from staged inputs, `call` from arrays and ends in arrays."""
+        network = self.network
+        if scope == "device":
+            staged = network.stage(arrays)
+            run = network.infer if what == "infer" else network.train_step
+            return lambda: run(staged)
+        if what == "infer":
+            return lambda: network.fetch(network.infer(network.stage(arrays)))
+        return lambda: network.loss(network.train_step(network.stage(arrays)))
+
+
+class Worker:
+    """Handles requests for one adapter. Every method named `do_...` is a request."""
+
+    def __init__(self, name: str, started_ns: int):
+        self.name = name
+        self.started_ns = started_ns
+        self.adapter = None  # type: Any
+        self.loaded = {}  # type: Dict[int, Loaded]
+
+    def do_hello(self) -> Dict[str, Any]:
+        """Import the framework, and say who is here."""
+        begin = time.monotonic_ns()
+        module = importlib.import_module(f"adapters.{self.name}.adapter")
+        self.adapter = module.ADAPTER()
+        version = self.adapter.version()
+        end = time.monotonic_ns()
+        return {
+            "interface": INTERFACE_VERSION,
+            "version": version,
+            "python": platform.python_version(),
+            "devices": self.adapter.devices(),
+            "operators": sorted(self.adapter.operators()),
+            "facts": self.adapter.describe(),
+            "started_ns": self.started_ns,
+            "import_ns": end - begin,
+            "pid": os.getpid(),
+        }
+
+    def do_load(self, network: int, bundle: str, device: str, options: Dict[str, Any]) -> Dict[str, Any]:
+        begin = time.monotonic_ns()
+        program = read_program(bundle)
+        read = time.monotonic_ns()
+        lowered = self.adapter.load(program, device, Options(**options))
+        end = time.monotonic_ns()
+        self.loaded[network] = Loaded(program, lowered)
+        return {"read_ns": read - begin, "lower_ns": end - read, "facts": lowered.describe()}
+
+    def do_infer(self, network: int, inputs: str, outputs: str) -> Dict[str, Any]:
+        """Run once from arrays to arrays; write the outputs."""
+        loaded = self.loaded[network]
+        arrays = loaded.inputs(inputs)
+        begin = time.monotonic_ns()
+        results = loaded.step("infer", "call", arrays)()
+        end = time.monotonic_ns()
+        write_arrays(outputs, loaded.to_onnx(results))
+        return {"ns": end - begin}
+
+    def do_train(self, network: int, inputs: List[str], steps: int, reset: bool = True) -> Dict[str, Any]:
+        """Train for some steps, going round the input files; the loss of each step."""
+        loaded = self.loaded[network]
+        if reset:
+            loaded.reset()
+        batches = [loaded.inputs(path) for path in inputs[:steps]]
+        begin = time.monotonic_ns()
+        losses = [loaded.step("train", "call", batches[i % len(batches)])() for i in range(steps)]
+        return {"losses": losses, "ns": time.monotonic_ns() - begin}
+
+    def do_gradients(self, network: int, inputs: str, outputs: str) -> Dict[str, Any]:
+        loaded = self.loaded[network]
+        loaded.reset()
+        staged = loaded.network.stage(loaded.inputs(inputs))
+        write_arrays(outputs, loaded.to_onnx(loaded.network.gradients(staged)))
+        return {}
+
+    def do_parameters(self, network: int, outputs: str) -> Dict[str, Any]:
+        loaded = self.loaded[network]
+        write_arrays(outputs, loaded.to_onnx(loaded.network.parameters()))
+        return {}
+
+    def do_warm_up(
+        self, network: int, what: str, scope: str, inputs: str, budget_ns: int, sample_ns: int
+    ) -> Dict[str, Any]:
+        loaded = self.loaded[network]
+        if what == "train":
+            loaded.reset()
+        step = loaded.step(what, scope, loaded.inputs(inputs))
+        return timing.warm_up(step, loaded.network.synchronize, budget_ns, sample_ns)
+
+    def do_turn(
+        self, network: int, what: str, scope: str, inputs: str, repetitions: int, budget_ns: int
+    ) -> Dict[str, Any]:
+        """One turn of samples. Training starts from the first weights each time: every turn does the same work."""
+        loaded = self.loaded[network]
+        if what == "train":
+            loaded.reset()
+        step = loaded.step(what, scope, loaded.inputs(inputs))
+        return timing.take_turn(step, loaded.network.synchronize, repetitions, budget_ns)
+
+    def do_memory(self, network: int, what: str, scope: str, inputs: str, steps: int) -> Dict[str, Any]:
+        """The peaks of some steps alone, counted from a fresh start."""
+        loaded = self.loaded[network]
+        step = loaded.step(what, scope, loaded.inputs(inputs))
+        resettable = memory.reset_peak()
+        loaded.network.reset_peak()
+        for _ in range(steps):
+            step()
+        loaded.network.synchronize()
+        return {
+            "peak_host_bytes": memory.peak_bytes(),
+            "resettable": resettable,
+            "resident_bytes": memory.resident_bytes(),
+            "allocator": loaded.network.memory(),
+        }
+
+    def do_close(self, network: int) -> Dict[str, Any]:
+        self.loaded.pop(network).network.close()
+        return {}
+
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        arguments = dict(request)
+        handler = getattr(self, "do_" + arguments.pop("do"))
+        try:
+            reply = handler(**arguments)
+        except Unsupported as refusal:
+            return {"ok": False, "kind": "unsupported", "reason": str(refusal), "operator": refusal.operator}
+        except MemoryError as error:
+            return {"ok": False, "kind": "failed", "reason": f"out of memory: {error}"}
+        except NodeFailed as failure:
+            traceback.print_exc()
+            return {"ok": False, "kind": "failed", "reason": str(failure)}
+        except Exception as error:  # whatever a framework raises must reach the user, and only fail this cell
+            traceback.print_exc()
+            return {"ok": False, "kind": "failed", "reason": f"{type(error).__name__}: {error}"}
+        reply["ok"] = True
+        return reply
+
+
+def serve(name: str, requests_fd: int, replies_fd: int, started_ns: int) -> None:
+    """Answer requests until the controller closes the pipe or says "end"."""
+    worker = Worker(name, started_ns)
+    with os.fdopen(requests_fd, "rb") as requests, os.fdopen(replies_fd, "wb") as replies:
+        while True:
+            request = wire.receive(requests)
+            if request is None or request["do"] == "end":
+                break
+            wire.send(replies, worker.answer(request))
+            sys.stdout.flush()
+            sys.stderr.flush()
+    for loaded in worker.loaded.values():
+        loaded.network.close()
