@@ -6,12 +6,19 @@ from typing import Any, Dict, List
 
 import numpy
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as library
 
 from ..kit.interface import Adapter, Network, Options
 from ..kit.program import Program
 from .inference import InferenceNetwork
 from .operators import operators_with_kernels
 from .session import PROVIDERS, check_options
+
+#: Only the training package has a gradient builder.
+CAN_TRAIN = hasattr(library, "GradientGraphBuilder")
+
+# The builders of training graphs report each of their passes otherwise.
+onnxruntime.set_default_logger_severity(3)
 
 
 class OnnxRuntimeAdapter(Adapter):
@@ -29,7 +36,13 @@ class OnnxRuntimeAdapter(Adapter):
 
     def load(self, program: Program, device: str, options: Options) -> Network:
         check_options(device, options)
-        return InferenceNetwork(program, device, options)
+        if program.training is None:
+            return InferenceNetwork(program, device, options)
+        if not CAN_TRAIN:
+            raise Unsupported("this build of ONNX Runtime cannot train; its training package can")
+        from .training import TrainingNetwork
+
+        return TrainingNetwork(program, device, options)
 
     def describe(self) -> Dict[str, Any]:
         return {

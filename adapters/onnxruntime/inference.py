@@ -9,7 +9,7 @@ import onnxruntime
 
 from ..kit.interface import Network, Options
 from ..kit.program import Program
-from .session import bind, create_session, describe_session, empty, to_device, to_host
+from .session import bind, check_types, create_session, describe_session, empty, to_device, to_host
 
 
 class InferenceNetwork(Network):
@@ -21,10 +21,11 @@ class InferenceNetwork(Network):
         self._device = device
         self._options = options
         self._last = None
+        check_types([*program.inputs, *program.outputs])
         self._session = create_session(program.onnx_path(), device, options)
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> onnxruntime.IOBinding:
-        inputs = [(name, to_device(array, self._inputs[name], self._device)) for name, array in arrays.items()]
+        inputs = [(name, to_device(arrays[name], tensor, self._device)) for name, tensor in self._inputs.items()]
         outputs = [(tensor.name, empty(tensor, self._device)) for tensor in self._outputs]
         return bind(self._session, inputs, outputs)
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, List, Tuple, Union
 import numpy
 import onnxruntime
 
-from ..kit.arrays import carrier
+from ..kit.arrays import CARRIERS
 from ..kit.interface import Options, Unsupported
 from ..kit.program import Tensor
 
@@ -19,9 +19,6 @@ LEVELS = {
 }
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-#: ONNX's numbers for the element types that numpy does not have.
-ONNX_TYPES = {"bfloat16": 16, "float8e4m3fn": 17, "float8e5m2": 19}
 
 #: What session creation says of an operator for which no kernel is registered.
 _NO_KERNEL = re.compile(r"Could not find an implementation for (?:[\w.]+\.)?(\w+)(?:\(\d+\))? node with name '([^']*)'")
@@ -87,21 +84,31 @@ def describe_session(session: onnxruntime.InferenceSession, options: Options) ->
     return facts
 
 
-def to_device(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.OrtValue:
-    """A copy of an array as a value on the device."""
-    array = numpy.array(array, carrier(tensor.dtype), order="C").reshape(tensor.shape)
-    if tensor.dtype in ONNX_TYPES:
-        if device != "cpu":
-            raise Unsupported(f"{tensor.name}: ONNX Runtime's Python API puts {tensor.dtype} on the CPU only")
-        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, ONNX_TYPES[tensor.dtype])
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0)
+def check_types(tensors: Iterable[Tensor]) -> None:
+    """Refuse inputs and outputs of a type that cannot cross ONNX Runtime's Python API. Raises `Unsupported`."""
+    for tensor in tensors:
+        if tensor.dtype in CARRIERS:
+            raise Unsupported(f"{tensor.name}: numpy has no {tensor.dtype}, so ONNX Runtime cannot exchange it")
 
 
 def empty(tensor: Tensor, device: str) -> onnxruntime.OrtValue:
     """Room for a tensor on the device."""
-    if tensor.dtype in ONNX_TYPES:
-        return to_device(numpy.zeros(tensor.shape, carrier(tensor.dtype)), tensor, device)
-    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(tensor.shape), carrier(tensor.dtype).type, device, 0)
+    kind = numpy.dtype(tensor.dtype).type
+    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(tensor.shape), kind, device, 0)
+
+
+def write(value: onnxruntime.OrtValue, array: numpy.ndarray, tensor: Tensor) -> None:
+    """Copy an array into a value on the device. Raises ValueError for a wrong shape."""
+    if tuple(array.shape) != tensor.shape:
+        raise ValueError(f"{tensor.name} has shape {list(tensor.shape)}, not {list(array.shape)}")
+    value.update_inplace(numpy.array(array, tensor.dtype, order="C"))
+
+
+def to_device(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.OrtValue:
+    """A copy of an array as a value on the device. Raises ValueError for a wrong shape."""
+    value = empty(tensor, device)
+    write(value, array, tensor)
+    return value
 
 
 def to_host(value: onnxruntime.OrtValue) -> numpy.ndarray:
