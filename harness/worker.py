@@ -6,6 +6,7 @@ nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
@@ -111,27 +112,21 @@ class Worker:
 
     def end(self, timeout: float = 5.0) -> None:
         """Ask it to end; kill it if it does not."""
-        try:
+        with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
             self.resume()
             wire.send(self._requests, {"do": "end"})
             self.process.wait(timeout)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
         self.kill()
 
     def kill(self) -> None:
         """End it and everything it started, at once."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.parked = False
         self.process.wait()
         for stream in (self._requests, self._replies):
-            try:
+            with contextlib.suppress(OSError):
                 stream.close()
-            except OSError:
-                pass
 
     def log_tail(self) -> str:
         """The last lines that it printed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Iterable, Mapping, Sequence
 
 import numpy
 
@@ -20,14 +20,14 @@ def carrier(dtype: str) -> numpy.dtype:
     return numpy.dtype(CARRIERS.get(dtype, dtype))
 
 
-def element_count(shape) -> int:
+def element_count(shape: Iterable[int]) -> int:
     count = 1
     for extent in shape:
         count *= extent
     return count
 
 
-def map_array(path: str, dtype: str, shape, offset: int) -> numpy.ndarray:
+def map_array(path: str, dtype: str, shape: Sequence[int], offset: int) -> numpy.ndarray:
     """A read-only view of one array in a raw file. Raises ValueError if the file is too short for it."""
     kind, count = carrier(dtype), element_count(shape)
     if count == 0:

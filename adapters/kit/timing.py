@@ -10,7 +10,7 @@ import gc
 import glob
 import resource
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict
 
 Step = Callable[[], object]
 
