@@ -1,0 +1,145 @@
+"""What the right answers are: the Program evaluated by onnx.reference in float64, and how far float32 is from it.
+
+The reference belongs to no framework. Its error bars are measured, not chosen: the same evaluation in float32 says how
+far rounding alone carries an honest answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy
+from onnx.reference import ReferenceEvaluator
+
+from harness.kit import Node, Program, Tensor
+from harness.spec.to_onnx import to_onnx
+
+Arrays = dict[str, numpy.ndarray]
+
+#: Step of the central differences; in float64 its rounding error is near 1e-10 of the loss.
+_DIFFERENCE_STEP = 1e-5
+
+
+@dataclass(frozen=True)
+class Reference:
+    """outputs: float64 outputs by name. rounding: per output, the relative error of the float32 evaluation."""
+
+    outputs: Arrays
+    rounding: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The derivative of the loss along one random direction, by central differences in float64.
+
+    direction: per parameter, a random array of norm 1. value: the derivative.
+    """
+
+    direction: Arrays
+    value: float
+
+
+def evaluate(program: Program, inputs: Arrays) -> Reference:
+    """Outputs of a Program for some inputs, and what float32 rounding does to them."""
+    exact = _run(_in_float64(program), _as_float64(inputs))
+    rounded = _run(program, inputs)
+    return Reference(exact, {name: relative_error(rounded[name], exact[name]) for name in exact})
+
+
+def relative_error(values: numpy.ndarray, reference: numpy.ndarray) -> float:
+    """Largest absolute difference over the largest absolute reference value; infinite where shapes differ or a value
+    is not finite that should be."""
+    values, reference = numpy.asarray(values), numpy.asarray(reference)
+    if values.shape != reference.shape:
+        return float("inf")
+    if reference.size == 0:
+        return 0.0
+    finite = numpy.isfinite(reference.astype(numpy.float64))
+    left, right = values.astype(numpy.float64), reference.astype(numpy.float64)
+    if not numpy.array_equal(left[~finite], right[~finite], equal_nan=True) or not numpy.isfinite(left[finite]).all():
+        return float("inf")
+    scale = max(float(numpy.abs(right[finite]).max(initial=0.0)), float(numpy.finfo(numpy.float32).tiny))
+    return float(numpy.abs(left[finite] - right[finite]).max(initial=0.0)) / scale
+
+
+def slopes(program: Program, inputs: Arrays, count: int, seed: int) -> list[Slope]:
+    """Derivatives of a training Program's loss along random directions through all its parameters."""
+    assert program.training is not None
+    exact, feeds = _in_float64(program), _as_float64(inputs)
+    found = []
+    for index in range(count):
+        direction = _direction(program, numpy.random.Generator(numpy.random.PCG64([seed, index])))
+        ahead, behind = (_loss_at(exact, feeds, direction, sign * _DIFFERENCE_STEP) for sign in (1, -1))
+        found.append(Slope(direction, (ahead - behind) / (2 * _DIFFERENCE_STEP)))
+    return found
+
+
+def slope_error(slope: Slope, gradients: Arrays) -> float:
+    """How far gradients are from the measured slope, in units of the slope that such gradients have typically.
+
+    A direction of norm 1 in a tensor of n elements meets a gradient g with a standard deviation of |g|/sqrt(n).
+    """
+    missing = slope.direction.keys() - gradients.keys()
+    if missing:
+        return float("inf")
+    found = sum(float(numpy.vdot(gradients[name].astype(numpy.float64), u)) for name, u in slope.direction.items())
+    variance = sum(
+        float(numpy.square(gradients[name], dtype=numpy.float64).sum()) / max(1, u.size)
+        for name, u in slope.direction.items()
+    )
+    return abs(found - slope.value) / max(variance**0.5, float(numpy.finfo(numpy.float32).tiny))
+
+
+def _direction(program: Program, generator: numpy.random.Generator) -> Arrays:
+    assert program.training is not None
+    direction = {}
+    for name in program.training.parameters:
+        array = generator.standard_normal(program.tensors[name].shape)
+        direction[name] = array / max(float(numpy.linalg.norm(array)), 1e-300)
+    return direction
+
+
+def _loss_at(program: Program, inputs: Arrays, direction: Arrays, distance: float) -> float:
+    assert program.training is not None
+    moved = {name: program.weights[name] + distance * array for name, array in direction.items()}
+    outputs = _run(replace(program, weights={**program.weights, **moved}), inputs)
+    return float(outputs[program.training.loss])
+
+
+def _run(program: Program, inputs: Arrays) -> Arrays:
+    evaluator = ReferenceEvaluator(to_onnx(program, weights_as_inputs=True))
+    names = [tensor.name for tensor in program.outputs]
+    feeds = {name: numpy.asarray(array) for name, array in {**program.weights, **inputs}.items()}
+    return dict(zip(names, evaluator.run(names, feeds), strict=True))
+
+
+def _as_float64(arrays: Arrays) -> Arrays:
+    return {name: a.astype(numpy.float64) if a.dtype == numpy.float32 else a for name, a in arrays.items()}
+
+
+def _in_float64(program: Program) -> Program:
+    """The same Program with every float32 a float64."""
+
+    def widen(tensor: Tensor) -> Tensor:
+        return replace(tensor, dtype="float64") if tensor.dtype == "float32" else tensor
+
+    return replace(
+        program,
+        inputs=tuple(map(widen, program.inputs)),
+        outputs=tuple(map(widen, program.outputs)),
+        initializers=tuple(map(widen, program.initializers)),
+        tensors={name: widen(tensor) for name, tensor in program.tensors.items()},
+        nodes=tuple(replace(node, attributes=_widened(node)) for node in program.nodes),
+        weights=_as_float64(program.weights),
+    )
+
+
+def _widened(node: Node) -> dict[str, Any]:
+    attributes = dict(node.attributes)
+    for key, value in attributes.items():
+        if isinstance(value, numpy.ndarray) and value.dtype == numpy.float32:
+            attributes[key] = value.astype(numpy.float64)
+        elif value == "float32" and key in ("to", "dtype"):
+            attributes[key] = "float64"
+    return attributes
