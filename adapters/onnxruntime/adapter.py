@@ -8,7 +8,7 @@ import numpy
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as library
 
-from ..kit.interface import Adapter, Network, Options
+from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.program import Program
 from .inference import InferenceNetwork
 from .operators import operators_with_kernels

@@ -83,9 +83,13 @@ def forward_model(program: Program, slice_splits: Collection[str] = ()) -> Model
     return assemble(graph.name, writer, graph.input, graph.output, constants)
 
 
-def assemble(name: str, writer: Writer, inputs, outputs, constants) -> ModelProto:
-    """A model of the writer's nodes and constants, stamped with what the training package can read."""
-    graph = helper.make_graph(writer.nodes, name, inputs, outputs, [*constants, *writer.constants.values()])
+def assemble(name: str, writer: Writer, inputs, outputs, constants, known=()) -> ModelProto:
+    """A model of the writer's nodes and constants, stamped with what the training package can read.
+
+    known: types of tensors in between, which some gradient operators cannot infer.
+    """
+    constants = [*constants, *writer.constants.values()]
+    graph = helper.make_graph(writer.nodes, name, inputs, outputs, constants, value_info=known)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 

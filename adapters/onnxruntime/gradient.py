@@ -44,7 +44,7 @@ def training_graphs(program: Program) -> TrainingGraphs:
     """
     training = program.training
     model = _gradient_model(program)
-    constants = list(model.graph.initializer)
+    constants, known = model.graph.initializer, model.graph.value_info
     names = [GRADIENT.format(name) for name in training.parameters]
     gradients = Writer("gradients", model.graph.node)
     results = [_value(name, program.tensors[of]) for name, of in zip(names, training.parameters)]
@@ -56,8 +56,8 @@ def training_graphs(program: Program) -> TrainingGraphs:
     outputs += [_value(after, described[before]) for before, after in replaced]
     inputs = [*model.graph.input, *(_value(tensor.name, tensor) for tensor in state)]
     return TrainingGraphs(
-        gradients=assemble(program.name, gradients, model.graph.input, results, constants),
-        step=assemble(program.name, step, inputs, outputs, constants),
+        gradients=assemble(program.name, gradients, model.graph.input, results, constants, known),
+        step=assemble(program.name, step, inputs, outputs, constants, known),
         state=state,
         replaced=tuple(replaced),
     )

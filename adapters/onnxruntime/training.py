@@ -73,7 +73,9 @@ class TrainingNetwork(Network):
     def gradients(self, staged: Staged) -> Dict[str, numpy.ndarray]:
         """In a session of its own that is given up afterwards: training needs no gradients outside its step."""
         session = create_session(self._graphs.gradients.SerializeToString(), self._device, self._options)
-        here = self._sets[self._current]
+        here = dict(self._sets[self._current])
+        for name in self._program.training.updates:  # where nobody wants the new ones, BatchNormInternal
+            here[name] = to_device(to_host(here[name]), self._changing[name], self._device)  # overwrites its inputs
         inputs = [*staged.inputs.items(), *((name, here[name]) for name in self._changing)]
         names = self._program.training.parameters
         results = [empty(self._changing[name], self._device) for name in names]
