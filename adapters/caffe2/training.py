@@ -1,0 +1,163 @@
+"""Gradients and ONNX's optimizers as Caffe2 operators."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence, Set
+
+import numpy
+from caffe2.python import core, workspace
+
+from ..kit.interface import Unsupported
+from ..kit.program import Optimizer
+from .graph import Graph, Value
+
+#: An iteration so late that Caffe2's Adam corrects nothing any more, as ONNX's does not at its step 0.
+_NEVER = 2**40
+
+
+def backward(operators: List[Any], loss: Value, parameters: Sequence[Value], floats: Set[str]):
+    """The operators that compute d loss / d parameter, and the gradient's blob by the parameter's.
+
+    floats: blobs that hold floating-point numbers: only these have gradients.
+    Raises `Unsupported` where Caffe2 would leave out any part of a gradient.
+    """
+    _check_gradients(operators, loss.blob, {parameter.blob for parameter in parameters}, floats)
+    added, gradients = core.GradientRegistry.GetBackwardPass(operators, [loss.blob])
+    found = {str(blob): gradient for blob, gradient in gradients.items()}
+    for parameter in parameters:
+        if not isinstance(found.get(parameter.blob), (str, core.BlobReference)):
+            raise Unsupported(f"Caffe2 finds no dense gradient for the parameter in blob {parameter.blob}")
+    return added, {parameter.blob: str(found[parameter.blob]) for parameter in parameters}
+
+
+def _check_gradients(operators, loss, parameters, floats) -> None:
+    """Every operator between a parameter and the loss must have a gradient for each operand on that way."""
+    varying = set(parameters)
+    for operator in operators:
+        if varying.intersection(operator.input):
+            varying.update(floats.intersection(operator.output))
+    leading = {loss}
+    for operator in reversed(operators):
+        if operator.type == "StopGradient" or not leading.intersection(operator.output):
+            continue
+        active = [name in varying for name in operator.input]
+        _check_operator(operator, active, leading)
+        leading.update(name for name, is_active in zip(operator.input, active) if is_active)
+
+
+def _check_operator(operator, active, leading) -> None:
+    if not any(active):
+        return
+    wrappers = []
+    for name in operator.output:
+        wrapper = workspace.C.GradientWrapper()
+        if name in leading:
+            wrapper.dense = name + "_grad"
+        wrappers.append(wrapper)
+    node, _, op = operator.debug_info.partition("\n")
+    try:
+        _, gradients = workspace.C.get_gradient_defs(operator.SerializeToString(), wrappers)
+    except Exception as error:
+        reason = f"Caffe2's {operator.type} has no gradient here: {str(error).splitlines()[0]}"
+        raise Unsupported(reason, op, node) from None
+    for index, is_active in enumerate(active):
+        if is_active and not gradients[index].is_dense():
+            raise Unsupported(f"Caffe2's {operator.type} has no gradient for its input {index}", op, node)
+
+
+class Optimiser:
+    """The update of every parameter, and the state that it keeps.
+
+    state: blobs with their first values. Operators read the number of steps made from the state, too; where ONNX
+    treats its step 0 differently, `before_step` says what to feed.
+    """
+
+    def __init__(self, graph: Graph, optimizer: Optimizer, parameters: Sequence[Value], gradients: Dict[str, str]):
+        self.state: Dict[str, numpy.ndarray] = {}
+        self.operators: List[Any] = []
+        self._graph = graph
+        self._attributes = optimizer.attributes
+        self._rate = optimizer.learning_rate
+        self._step = optimizer.step
+        self._special: Dict[int, Dict[str, numpy.ndarray]] = {}
+        build = {"Momentum": self._momentum, "Adam": self._adam, "Adagrad": self._adagrad}.get(optimizer.op)
+        if build is None:
+            raise Unsupported(f"no optimizer {optimizer.op!r}; Momentum, Adam and Adagrad are known")
+        build(parameters, gradients)
+
+    def before_step(self, step: int) -> Dict[str, numpy.ndarray]:
+        """Blobs to feed before a step that counts so many steps before it; hardly any step has some."""
+        return self._special.get(step, {})
+
+    def _add(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **arguments: Any) -> None:
+        self.operators.append(core.CreateOperator(op, list(inputs), list(outputs), **arguments))
+
+    def _keep(self, what: str, array: Any, dtype: str = "float32") -> str:
+        name = self._graph.blob(what)
+        self.state[name] = numpy.array(array, dtype)
+        return name
+
+    def _regularised(self, parameter: Value, gradient: str) -> str:
+        """G' = norm_coefficient * X + G."""
+        coefficient = self._attributes.get("norm_coefficient", 0.0)
+        if not coefficient:
+            return gradient
+        result = self._graph.blob("regularised")
+        self._add("WeightedSum", [gradient, self._one(), parameter.blob, self._number(coefficient)], [result])
+        return result
+
+    def _one(self) -> str:
+        return self._number(1.0)
+
+    def _number(self, value: float) -> str:
+        return self._graph.constant(numpy.array([value], numpy.float32)).blob
+
+    def _momentum(self, parameters: Sequence[Value], gradients: Dict[str, str]) -> None:
+        """Caffe2 keeps R*V where ONNX keeps V: the same for a constant R. beta is 1 at step 0."""
+        alpha, beta = self._attributes["alpha"], self._attributes["beta"]
+        nesterov = self._attributes["mode"] == "nesterov"
+        if nesterov and beta != 1:
+            raise Unsupported("Caffe2's Nesterov momentum has no factor for the gradient: beta must be 1")
+        rate = self._keep("rate", [self._rate * beta])
+        if beta != 1:
+            self._special = {0: {rate: numpy.array([self._rate], "float32")}, 1: {rate: self.state[rate]}}
+        for parameter in parameters:
+            gradient = self._regularised(parameter, gradients[parameter.blob])
+            velocity = self._keep("velocity", numpy.zeros(parameter.shape))
+            self._add("MomentumSGDUpdate", [gradient, velocity, rate, parameter.blob],
+                      [gradient, velocity, parameter.blob], momentum=float(alpha), nesterov=int(nesterov))  # fmt: skip
+
+    def _adam(self, parameters: Sequence[Value], gradients: Dict[str, str]) -> None:
+        """Caffe2 corrects the bias by its iteration + 1; ONNX by its step, and not at all at step 0."""
+        alpha, beta = self._attributes["alpha"], self._attributes["beta"]
+        if not (0 <= alpha < 1 and 0 <= beta < 1):
+            raise Unsupported("Caffe2's Adam needs alpha and beta below 1")
+        rate = self._keep("rate", [-self._rate])
+        iteration = self._keep("iteration", [self._step - 1], "int64")
+        self._special = {0: {iteration: numpy.array([_NEVER])}, 1: {iteration: numpy.array([0])}}
+        for parameter in parameters:
+            gradient = self._regularised(parameter, gradients[parameter.blob])
+            first = self._keep("first_moment", numpy.zeros(parameter.shape))
+            second = self._keep("second_moment", numpy.zeros(parameter.shape))
+            self._add("Adam", [parameter.blob, first, second, gradient, rate, iteration],
+                      [parameter.blob, first, second], beta1=float(alpha), beta2=float(beta),
+                      epsilon=float(self._attributes["epsilon"]))  # fmt: skip
+            after = self._attributes.get("norm_coefficient_post", 0.0)
+            if after:
+                self._add("Scale", [parameter.blob], [parameter.blob], scale=float(1 - after))
+        self._add("Iter", [iteration], [iteration])
+
+    def _adagrad(self, parameters: Sequence[Value], gradients: Dict[str, str]) -> None:
+        rate = self._keep("rate", [-self._rate])
+        decay = self._attributes.get("decay_factor", 0.0)
+        if decay:
+            iteration = self._keep("iteration", [self._step], "int64")
+            self._add("LearningRate", [iteration], [rate], policy="inv", base_lr=float(-self._rate),
+                      gamma=float(decay), power=1.0)  # fmt: skip
+        for parameter in parameters:
+            gradient = self._regularised(parameter, gradients[parameter.blob])
+            squares = self._keep("squares", numpy.zeros(parameter.shape))
+            self._add("Adagrad", [parameter.blob, squares, gradient, rate], [parameter.blob, squares],
+                      epsilon=float(self._attributes["epsilon"]))  # fmt: skip
+        if decay:
+            self._add("Iter", [iteration], [iteration])
