@@ -1,0 +1,645 @@
+"""ONNX operators on MXNet symbols: arithmetic, comparisons, reductions, and moving data about.
+
+Every function takes and returns `symbols.Value`s, whose shapes and element types are known.
+"""
+
+from __future__ import annotations
+
+import numpy
+
+from ..kit.interface import Unsupported
+from .symbols import F, constant
+
+FLOATS = ("float16", "float32", "float64")
+INTEGERS = ("uint8", "int8", "int32", "int64")
+
+
+# Helpers, shared with the other ops modules.
+
+
+def cast(x, dtype):
+    return x if x.dtype == dtype else F.Cast(x, dtype=dtype)
+
+
+def as_numbers(function, x):
+    """`function` on a tensor; workaround: most of MXNet's data movement does not take bool, so bool goes as uint8."""
+    return cast(function(cast(x, "uint8")), "bool") if x.dtype == "bool" else function(x)
+
+
+def reshape(x, shape):
+    return x if x.shape == tuple(shape) else F._np_reshape(x, newshape=tuple(shape))
+
+
+def transpose(x, axes):
+    axes = tuple(axes)
+    if axes == tuple(range(x.ndim)):
+        return x
+    return as_numbers(lambda v: F.transpose(v, axes=axes), x)
+
+
+def broadcast_to(x, shape):
+    return x if x.shape == tuple(shape) else F._npi_broadcast_to(x, shape=tuple(shape))
+
+
+def full(shape, number, dtype):
+    """A constant tensor. It is made by the graph, not fed to it."""
+    return F._npi_full(shape=tuple(shape), value=number, dtype=dtype)
+
+
+def concatenate(values, axis):
+    if len(values) == 1:
+        return values[0]
+    if values[0].floating:
+        return F.Concat(*values, dim=axis, num_args=len(values))
+    return F._npi_concatenate(*values, axis=axis, num_args=len(values))
+
+
+def scaled(x, factor):
+    return x if factor == 1 else F._npi_multiply_scalar(x, scalar=factor)
+
+
+def require(x, types, what="this"):
+    """Refuse element types for which MXNet's operator is missing or not exact."""
+    if x.dtype not in types:
+        raise Unsupported("MXNet does not do %s for %s" % (what, x.dtype))
+
+
+def common_shape(*values):
+    return numpy.broadcast_shapes(*(value.shape for value in values))
+
+
+def normalized_axes(axes, rank):
+    return tuple(sorted(axis % rank for axis in axes)) if rank else ()
+
+
+# Arithmetic.
+
+
+def _binary(name, a, b, same=None):
+    """A broadcasting operator; where the shapes are equal and `same` is given, its faster kind without broadcasting."""
+    return getattr(F, same if same and a.shape == b.shape else name)(a, b)
+
+
+def Add(a, b):
+    return _add_bias(a, b) or _add_bias(b, a) or _binary("_npi_add", a, b, "elemwise_add")
+
+
+def _add_bias(product, bias):
+    """FullyConnected with its bias where a product is used by this addition alone, else None."""
+    if product.linear is None or bias.shape != product.shape[-1:] or bias.dtype != product.dtype:
+        return None
+    data, weight = product.linear
+    return F.FullyConnected(data, weight, bias, num_hidden=bias.shape[0], flatten=False)
+
+
+def Sub(a, b):
+    return _binary("_npi_subtract", a, b, "elemwise_sub")
+
+
+def Mul(a, b):
+    return _binary("_npi_multiply", a, b, "elemwise_mul")
+
+
+def Div(a, b):
+    """Integers divide towards zero, which MXNet's numpy operator does not do and its older one does."""
+    return _binary("_npi_true_divide" if a.floating else "broadcast_div", a, b, "elemwise_div")
+
+
+def Mod(a, b, *, fmod=0):
+    """MXNet's remainder has the sign of the divisor; with fmod that of the dividend, from the absolute values."""
+    if not fmod:
+        require(a, INTEGERS, "Mod with fmod=0")
+        return F._npi_mod(a, b)
+    return F._npi_multiply(F._npi_mod(F._npi_abs(a), F._npi_abs(b)), F._npi_sign(a))
+
+
+def Pow(x, exponent):
+    if exponent.array is not None and exponent.size == 1 and x.floating and exponent.ndim <= x.ndim:
+        number = float(exponent.array.reshape(()))
+        if number == 2:
+            return F.square(x)
+        return F._npi_power_scalar(x, scalar=number)
+    if x.dtype != exponent.dtype and not x.floating:
+        return cast(F._npi_power(cast(x, "float64"), cast(exponent, "float64")), x.dtype)
+    return F._npi_power(x, cast(exponent, x.dtype))
+
+
+def Sum(*tensors):
+    return _fold(Add, tensors)
+
+
+def Mean(*tensors):
+    return scaled(Sum(*tensors), 1 / len(tensors))
+
+
+def Max(*tensors):
+    return _fold(lambda a, b: F._npi_maximum(a, b), tensors)
+
+
+def Min(*tensors):
+    return _fold(lambda a, b: F._npi_minimum(a, b), tensors)
+
+
+def _fold(function, tensors):
+    result = tensors[0]
+    for tensor in tensors[1:]:
+        result = function(result, tensor)
+    return result
+
+
+def Neg(x):
+    return F._npi_negative(x)
+
+
+def Abs(x):
+    return F._npi_abs(x)
+
+
+def Sign(x):
+    return F._npi_sign(x)
+
+
+def Reciprocal(x):
+    return F._npi_reciprocal(x)
+
+
+def Sqrt(x):
+    return F._npi_sqrt(x)
+
+
+def Exp(x):
+    return F._npi_exp(x)
+
+
+def Log(x):
+    return F._npi_log(x)
+
+
+def Floor(x):
+    return F._npi_floor(x)
+
+
+def Ceil(x):
+    return F._npi_ceil(x)
+
+
+def Round(x):
+    return F._npi_around(x)  # workaround: MXNet's rint rounds halves down, ONNX to even
+
+
+def Erf(x):
+    return F.erf(x)
+
+
+def Sin(x):
+    return F._npi_sin(x)
+
+
+def Cos(x):
+    return F._npi_cos(x)
+
+
+def Tan(x):
+    return F._npi_tan(x)
+
+
+def Asin(x):
+    return F._npi_arcsin(x)
+
+
+def Acos(x):
+    return F._npi_arccos(x)
+
+
+def Atan(x):
+    return F._npi_arctan(x)
+
+
+def Sinh(x):
+    return F._npi_sinh(x)
+
+
+def Cosh(x):
+    return F._npi_cosh(x)
+
+
+def Asinh(x):
+    return F._npi_arcsinh(x)
+
+
+def Acosh(x):
+    return F._npi_arccosh(x)
+
+
+def Atanh(x):
+    return F._npi_arctanh(x)
+
+
+def Clip(x, *, min=None, max=None):
+    """MXNet's clip gets its bounds as float32, so that integers beyond 2**24 are compared with constants instead."""
+    if min is None and max is None:
+        return F._copy(x)
+    if x.dtype == "float32" or (x.dtype == "float16" and None not in (min, max)):
+        low = -numpy.inf if min is None else min
+        high = numpy.inf if max is None else max
+        return F.clip(x, a_min=min_of(low, high), a_max=high)
+    if min is not None:
+        x = F._npi_maximum(x, constant(numpy.array(min, x.dtype)))
+    return x if max is None else F._npi_minimum(x, constant(numpy.array(max, x.dtype)))
+
+
+def min_of(low, high):
+    return low if low < high else high
+
+
+# Comparisons and logic.
+
+
+def Equal(a, b):
+    return F._npi_equal(a, b)
+
+
+def Greater(a, b):
+    return F._npi_greater(a, b)
+
+
+def GreaterOrEqual(a, b):
+    return F._npi_greater_equal(a, b)
+
+
+def Less(a, b):
+    return F._npi_less(a, b)
+
+
+def LessOrEqual(a, b):
+    return F._npi_less_equal(a, b)
+
+
+def And(a, b):
+    return F._npi_bitwise_and(a, b)
+
+
+def Or(a, b):
+    return F._npi_bitwise_or(a, b)
+
+
+def Xor(a, b):
+    return F._npi_bitwise_xor(a, b)
+
+
+def Not(x):
+    return F._npi_logical_not(x)
+
+
+def BitwiseAnd(a, b):
+    return F._npi_bitwise_and(a, b)
+
+
+def BitwiseOr(a, b):
+    return F._npi_bitwise_or(a, b)
+
+
+def BitwiseXor(a, b):
+    return F._npi_bitwise_xor(a, b)
+
+
+def BitwiseNot(x):
+    return F._npi_bitwise_not(x)
+
+
+def BitShift(x, bits, *, direction):
+    require(x, ("uint8",), "BitShift")
+    power = F._npi_power(full((), 2, "int32"), cast(bits, "int32"))
+    wide = cast(x, "int32")
+    shifted = F._npi_multiply(wide, power) if direction == "LEFT" else F.broadcast_div(wide, power)
+    return cast(F._npi_bitwise_and(shifted, full((), 255, "int32")), "uint8")
+
+
+def IsNaN(x):
+    return F._npi_isnan(x)
+
+
+def IsInf(x, *, detect_negative=1, detect_positive=1):
+    if detect_negative and detect_positive:
+        return F._npi_isinf(x)
+    if not detect_negative and not detect_positive:
+        return full(x.shape, 0, "bool")
+    return F._npi_isposinf(x) if detect_positive else F._npi_isneginf(x)
+
+
+def Where(condition, x, y):
+    return F._npi_where(condition, x, y)
+
+
+# Element types.
+
+
+def Cast(x, *, to, saturate=1, round_mode="up"):
+    if to not in FLOATS + INTEGERS + ("bool",):
+        raise Unsupported("MXNet has no element type " + to)
+    return cast(x, to)
+
+
+def CastLike(x, target, *, saturate=1, round_mode="up"):
+    return cast(x, target.dtype)
+
+
+def Identity(x):
+    return F._copy(x)
+
+
+# Reductions.
+
+
+def _reduce(name, x, axes, keepdims, noop, **attributes):
+    if axes is None and noop:
+        return None
+    axes = tuple(range(x.ndim)) if axes is None or len(axes) == 0 else normalized_axes(axes, x.ndim)
+    if len(axes) == 0:
+        return F._copy(x)
+    return getattr(F, name)(x, axis=axes, keepdims=bool(keepdims), **attributes)
+
+
+def ReduceSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    return _reduce("_np_sum", x, axes, keepdims, noop_with_empty_axes) or F._copy(x)
+
+
+def ReduceMean(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    require(x, FLOATS, "ReduceMean")
+    return _reduce("_npi_mean", x, axes, keepdims, noop_with_empty_axes) or F._copy(x)
+
+
+def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    return _reduce("_np_prod", x, axes, keepdims, noop_with_empty_axes) or F._copy(x)
+
+
+def ReduceMax(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    return _extreme("_np_max", x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceMin(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    return _extreme("_np_min", x, axes, keepdims, noop_with_empty_axes)
+
+
+def _extreme(name, x, axes, keepdims, noop):
+    """Of no elements at all: the lowest or highest number of the type, which MXNet refuses to compute."""
+    if x.size > 0:
+        return _reduce(name, x, axes, keepdims, noop) or F._copy(x)
+    shape = ReduceSum(x, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop).shape
+    sign = -1 if name == "_np_max" else 1
+    if x.floating:
+        return full(shape, sign * numpy.inf, x.dtype)
+    if x.dtype == "bool":
+        return full(shape, sign > 0, "bool")
+    info = numpy.iinfo(x.dtype)
+    return constant(numpy.full(shape, info.min if sign < 0 else info.max, x.dtype))
+
+
+def ReduceL1(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    return ReduceSum(F._npi_abs(x), axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+
+
+def ReduceSumSquare(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    return ReduceSum(F.square(x), axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+
+
+def ReduceL2(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    require(x, FLOATS, "ReduceL2")
+    squares = ReduceSumSquare(x, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+    return F._npi_sqrt(squares)
+
+
+def ReduceLogSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    require(x, FLOATS, "ReduceLogSum")
+    return F._npi_log(ReduceSum(x, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes))
+
+
+def ReduceLogSumExp(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    require(x, FLOATS, "ReduceLogSumExp")
+    if x.size == 0 or (axes is None and noop_with_empty_axes):
+        exponentials = F._npi_exp(x)
+        return ReduceLogSum(exponentials, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+    top = F.BlockGrad(ReduceMax(x, axes=axes, keepdims=1))
+    total = ReduceLogSum(F._npi_exp(F._npi_subtract(x, top)), axes=axes, keepdims=keepdims)
+    return F._npi_add(total, reshape(top, total.shape))
+
+
+def ArgMax(x, *, axis=0, keepdims=1, select_last_index=0):
+    return _arg("_npi_argmax", x, axis, keepdims, select_last_index)
+
+
+def ArgMin(x, *, axis=0, keepdims=1, select_last_index=0):
+    return _arg("_npi_argmin", x, axis, keepdims, select_last_index)
+
+
+def _arg(name, x, axis, keepdims, last):
+    if last:
+        x = F.reverse(x, axis=axis % x.ndim)
+    found = getattr(F, name)(x, axis=axis, keepdims=bool(keepdims))
+    if not last:
+        return found
+    return F._npi_subtract(full((), x.shape[axis] - 1, "int64"), found)
+
+
+def CumSum(x, *, axis, exclusive=0, reverse=0):
+    axis %= x.ndim
+    if reverse:
+        x = F.reverse(x, axis=axis)
+    total = F._np_cumsum(x, axis=axis)
+    if exclusive:
+        total = F._npi_subtract(total, x)
+    return F.reverse(total, axis=axis) if reverse else total
+
+
+# Moving data about.
+
+
+def Reshape(x, *, shape, allowzero=0):
+    wanted = list(shape)
+    for i, extent in enumerate(wanted):
+        if extent == 0 and not allowzero:
+            wanted[i] = x.shape[i]
+    if -1 in wanted:
+        known = int(numpy.prod([extent for extent in wanted if extent != -1], dtype=numpy.int64))
+        wanted[wanted.index(-1)] = x.size // known if known else 0
+    return reshape(x, wanted)
+
+
+def Flatten(x, *, axis=1):
+    axis = axis % x.ndim if axis < 0 else axis
+    rows = int(numpy.prod(x.shape[:axis], dtype=numpy.int64))
+    return reshape(x, (rows, int(numpy.prod(x.shape[axis:], dtype=numpy.int64))))
+
+
+def Squeeze(x, *, axes=None):
+    gone = (
+        {i for i, extent in enumerate(x.shape) if extent == 1} if axes is None else set(normalized_axes(axes, x.ndim))
+    )
+    return reshape(x, [extent for i, extent in enumerate(x.shape) if i not in gone])
+
+
+def Unsqueeze(x, *, axes):
+    rank = x.ndim + len(axes)
+    new, extents = {axis % rank for axis in axes}, iter(x.shape)
+    return reshape(x, [1 if i in new else next(extents) for i in range(rank)])
+
+
+def Transpose(x, *, perm=None):
+    return transpose(x, perm if perm is not None else range(x.ndim)[::-1])
+
+
+def Expand(x, *, shape):
+    return broadcast_to(x, numpy.broadcast_shapes(x.shape, tuple(shape)))
+
+
+def Tile(x, *, repeats):
+    return F._npi_tile(x, reps=tuple(repeats))
+
+
+def Concat(*tensors, axis):
+    return concatenate(tensors, axis % tensors[0].ndim)
+
+
+def Split(x, *, split, axis=0, num_outputs=None):
+    if len(split) == 1:
+        return F._copy(x)
+    starts = tuple(int(i) for i in numpy.cumsum([0] + list(split[:-1])))
+    return tuple(F._split_v2(x, indices=starts, axis=axis % x.ndim, squeeze_axis=False, sections=0))
+
+
+def Slice(x, *, starts, ends, axes, steps):
+    ranges = [slice(None)] * x.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps):
+        ranges[axis] = slice(start, end, step)
+    return take_slices(x, ranges)
+
+
+def take_slices(x, ranges):
+    """x[ranges] for Python slices, one per axis."""
+    bounds = [one.indices(extent) for one, extent in zip(ranges, x.shape)]
+    shape = tuple(len(range(*bound)) for bound in bounds)
+    if 0 in shape:
+        return full(shape, 0, x.dtype)
+    if all(bound == (0, extent, 1) for bound, extent in zip(bounds, x.shape)):
+        return x
+    begin, end, step = zip(*bounds)
+    return F.slice(x, begin=begin, end=tuple(e if e >= 0 else None for e in end), step=step)
+
+
+def Pad(x, *, pads, constant_value=0, axes=None, mode="constant"):
+    axes = range(x.ndim) if axes is None else [axis % x.ndim for axis in axes]
+    widths = [(0, 0)] * x.ndim
+    for i, axis in enumerate(axes):
+        widths[axis] = (pads[i], pads[i + len(pads) // 2])
+    ranges = [slice(max(0, -low), extent - max(0, -high)) for (low, high), extent in zip(widths, x.shape)]
+    return pad(take_slices(x, ranges), [(max(0, low), max(0, high)) for low, high in widths], mode, constant_value)
+
+
+def pad(x, widths, mode="constant", value=0):
+    """numpy.pad for widths that are not negative."""
+    if all(width == (0, 0) for width in widths):
+        return x
+    if mode == "wrap":
+        for axis, (low, high) in enumerate(widths):
+            order = numpy.arange(-low, x.shape[axis] + high) % x.shape[axis]
+            x = F.take(x, constant(order), axis=axis, mode="clip")
+        return x
+    return F._npi_pad(x, pad_width=tuple(widths), mode=mode, constant_value=value or 0)
+
+
+def Gather(x, indices, *, axis=0):
+    return take(x, indices, axis % x.ndim)
+
+
+def take(x, indices, axis):
+    """mode="wrap" gives ONNX's negative indices their meaning."""
+    return F.take(x, indices, axis=axis, mode="wrap")
+
+
+def GatherElements(x, indices, *, axis=0):
+    return F.gather_nd(x, _element_coordinates(x, indices, axis % x.ndim))
+
+
+def _element_coordinates(x, indices, axis):
+    """(rank, *indices.shape): where each element lies, for gather_nd and scatter."""
+    grid = numpy.indices(indices.shape)
+    rows = [constant(grid[i : i + 1]) for i in range(x.ndim)]
+    rows[axis] = reshape(cast(wrapped(indices, x.shape[axis]), "int64"), (1,) + indices.shape)
+    return concatenate(rows, 0)
+
+
+def wrapped(indices, extent):
+    """Indices with the negative ones counted from the end."""
+    return F._npi_mod(indices, full((), extent, indices.dtype))
+
+
+def GatherND(x, indices, *, batch_dims=0):
+    return F.gather_nd(x, _coordinates(x, indices, batch_dims))
+
+
+def _coordinates(x, indices, batch_dims=0):
+    """(depth, ...): the last axis of ONNX's indices first, none negative, batch positions before them."""
+    depth = indices.shape[-1]
+    extents = constant(numpy.array(x.shape[batch_dims : batch_dims + depth]))
+    rows = transpose(F._npi_mod(cast(indices, "int64"), extents), (indices.ndim - 1,) + tuple(range(indices.ndim - 1)))
+    if not batch_dims:
+        return rows
+    return concatenate([constant(numpy.indices(indices.shape[:-1])[:batch_dims]), rows], 0)
+
+
+def ScatterND(x, indices, updates, *, reduction="none"):
+    return _scatter(x, _coordinates(x, indices), updates, reduction)
+
+
+def ScatterElements(x, indices, updates, *, axis=0, reduction="none"):
+    return _scatter(x, _element_coordinates(x, indices, axis % x.ndim), updates, reduction)
+
+
+def _scatter(x, coordinates, updates, reduction):
+    if reduction == "none":
+        return F._scatter_set_nd(x, updates, coordinates, shape=x.shape)
+    if reduction == "add":
+        return F._npi_add(x, F._backward_gather_nd(updates, coordinates, shape=x.shape))
+    raise Unsupported("reduction=%r: MXNet scatters only by setting and adding" % reduction)
+
+
+def OneHot(indices, values, *, depth, axis=-1):
+    depth = int(numpy.asarray(depth).reshape(()))
+    rank = indices.ndim + 1
+    axis %= rank
+    shape = indices.shape[:axis] + (1,) + indices.shape[axis:]
+    places = constant(numpy.arange(depth).reshape([-1 if i == axis else 1 for i in range(rank)]))
+    hit = F._npi_equal(wrapped(reshape(cast(indices, "int64"), shape), depth), places)
+    off, on = (take_slices(values, [slice(i, i + 1)]) for i in (0, 1))
+    return F._npi_where(hit, reshape(on, ()), reshape(off, ()))
+
+
+def Trilu(x, *, k=0, upper=1):
+    ones = numpy.ones(x.shape[-2:], bool)
+    mask = numpy.triu(ones, k) if upper else numpy.tril(ones, k)
+    return F._npi_where(constant(mask), x, full((), 0, x.dtype))
+
+
+def TopK(x, *, K, axis=-1, largest=1, sorted=1):
+    count = int(numpy.asarray(K).reshape(()))
+    return tuple(F.topk(x, k=count, axis=axis, ret_typ="both", is_ascend=not largest, dtype="int64"))
+
+
+def DepthToSpace(x, *, blocksize, mode="DCR"):
+    n, c, h, w = x.shape
+    if mode == "DCR":
+        parts = transpose(reshape(x, (n, blocksize, blocksize, c // blocksize**2, h, w)), (0, 3, 4, 1, 5, 2))
+    else:
+        parts = transpose(reshape(x, (n, c // blocksize**2, blocksize, blocksize, h, w)), (0, 1, 4, 2, 5, 3))
+    return reshape(parts, (n, c // blocksize**2, h * blocksize, w * blocksize))
+
+
+def SpaceToDepth(x, *, blocksize):
+    n, c, h, w = x.shape
+    parts = reshape(x, (n, c, h // blocksize, blocksize, w // blocksize, blocksize))
+    return reshape(transpose(parts, (0, 3, 5, 1, 2, 4)), (n, c * blocksize**2, h // blocksize, w // blocksize))
+
+
+def Einsum(*tensors, equation):
+    require(tensors[0], FLOATS, "Einsum")
+    return F._npi_einsum(*tensors, subscripts=equation.replace(" ", ""), num_args=len(tensors))

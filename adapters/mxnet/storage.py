@@ -1,0 +1,129 @@
+"""Weights kept in the form in which MXNet's fused operators want them.
+
+FullyConnected wants a weight as (outputs, inputs), where MatMul and Gemm hold (inputs, outputs); MXNet's RNN operator
+wants its gates in another order than ONNX. Such a weight is kept in MXNet's form, as a network written for MXNet
+would hold it: optimizers work element by element, so training is the same, and no step pays for a conversion.
+cuDNN's running variance is the unbiased one, ONNX's the population's: kept n/(n-1) times as large it is the same.
+"""
+
+from __future__ import annotations
+
+import numpy
+
+from ..kit.interface import Unsupported
+from .symbols import F, constant
+
+#: Blocks of ONNX's gates (LSTM: input, output, forget, cell; GRU: update, reset, hidden), in MXNet's order
+#: (LSTM: input, forget, cell, output; GRU: reset, update, hidden).
+GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
+
+
+class Form:
+    """How one weight is kept: `to_mxnet` and `to_onnx` on numpy arrays, `restore` from MXNet's form on Values."""
+
+    def to_mxnet(self, array):
+        raise NotImplementedError
+
+    def to_onnx(self, array):
+        raise NotImplementedError
+
+    def restore(self, value):
+        raise NotImplementedError
+
+
+class Transposed(Form):
+    def to_mxnet(self, array):
+        return numpy.ascontiguousarray(array.T)
+
+    to_onnx = to_mxnet
+
+    def restore(self, value):
+        return F.transpose(value)
+
+
+class Scaled(Form):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def to_mxnet(self, array):
+        return array * array.dtype.type(self.factor)
+
+    def to_onnx(self, array):
+        return array / array.dtype.type(self.factor)
+
+    def restore(self, value):
+        return F._npi_multiply_scalar(value, scalar=1 / self.factor)
+
+
+class Gates(Form):
+    """Blocks along axis 1 in another order. order: the block of ONNX's that stands at each place in MXNet's."""
+
+    def __init__(self, order, blocks):
+        self.order = [i for start in range(0, blocks, len(order)) for i in (start + o for o in order)]
+
+    def to_mxnet(self, array):
+        return numpy.ascontiguousarray(array[:, self._rows(array.shape[1], self.order)])
+
+    def to_onnx(self, array):
+        return numpy.ascontiguousarray(array[:, self._rows(array.shape[1], numpy.argsort(self.order))])
+
+    def restore(self, value):
+        return self._taken(value, numpy.argsort(self.order))
+
+    def arrange(self, value):
+        """`to_mxnet` on a Value."""
+        if value.array is not None:
+            return constant(self.to_mxnet(value.array))
+        return self._taken(value, self.order)
+
+    def _taken(self, value, order):
+        return F.take(value, constant(self._rows(value.shape[1], order)), axis=1, mode="clip")
+
+    def _rows(self, extent, order):
+        return numpy.arange(extent).reshape(len(self.order), -1)[order].reshape(-1)
+
+
+def plan(program, cudnn):
+    """{initializer: Form} for every weight of the Program that is better kept in another form.
+
+    cudnn: whether batch normalization runs on cuDNN.
+    """
+    uses = {}
+    for node in program.nodes:
+        for position, name in enumerate(node.inputs):
+            uses.setdefault(name, []).append((node, position))
+        for name in node.operands.values():
+            uses.setdefault(name, []).append((node, None))
+    forms = {}
+    for tensor in program.initializers:
+        wanted = {_wish(program, tensor, node, position, cudnn) for node, position in uses.get(tensor.name, ())}
+        if len(wanted) == 1 and None not in wanted:
+            forms[tensor.name] = _form(*wanted.pop())
+    return forms
+
+
+def _wish(program, tensor, node, position, cudnn):
+    """The form that one use of a weight wants, as arguments of `_form`, or None for ONNX's own."""
+    floating = tensor.dtype.startswith("float")
+    is_matrix = floating and len(tensor.shape) == 2 and position == 1
+    if is_matrix and (node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB", 0))):
+        return ("transposed",)
+    if node.op in GATES and position in (1, 2, 3):
+        return ("gates", node.op, position)
+    if cudnn and node.op == "BatchNormalization" and position == 4 and node.attributes.get("training_mode", 0):
+        shape = program.tensors[node.inputs[0]].shape
+        return ("unbiased", int(numpy.prod(shape)) // shape[1])
+    return None
+
+
+def _form(kind, *details):
+    if kind == "transposed":
+        return Transposed()
+    if kind == "gates":
+        operator, position = details
+        order = GATES[operator]
+        return Gates(order, len(order) * (2 if position == 3 else 1))
+    (count,) = details
+    if count < 2:
+        raise Unsupported("cuDNN's running variance of one value is not defined", "BatchNormalization")
+    return Scaled(count / (count - 1))
