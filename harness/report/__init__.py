@@ -1,0 +1,51 @@
+"""Reports of a run: an HTML page, Markdown for a pull request, one picture, and a summary for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.results import Run
+
+__all__ = ["picture", "write"]
+
+
+def write(run: Run, folder: Path | str | None = None) -> list[Path]:
+    """Write report.html and report.md into a folder, by default the run's own; the paths written."""
+    from harness.report import markdown, page
+
+    target = Path(folder) if folder is not None else run.path
+    texts = {"report.html": page.html(run), "report.md": markdown.markdown(run)}
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            unfinished = target / f".{name}.unfinished"
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(target / name)
+    except OSError as error:
+        raise HarnessError(
+            f"The report cannot be written into {target}: {error.strerror or error}", "Name another folder with --out."
+        ) from None
+    return [target / name for name in texts]
+
+
+def picture(run: Run, path: Path | str) -> Path:
+    """Draw the ratios of every model by one clock (the first that the run has: device, call, ...) as .svg or .png.
+
+    Raises HarnessError where the run has nothing to draw, or the name has another ending.
+    """
+    from harness.report import charts
+    from harness.report.view import view
+
+    path = Path(path)
+    if path.suffix not in (".svg", ".png"):
+        raise HarnessError(f"{path} is neither .svg nor .png", "Choose one of these endings.")
+    seen = view(run)
+    scopes = seen.scopes()
+    if not scopes:
+        raise HarnessError(f"The run {run.name!r} has no cell to draw", "Look at its journal.")
+    charts.save(charts.picture(scopes[0][3], seen), path)
+    return path

@@ -1,0 +1,55 @@
+"""Markdown for a pull request: what was measured, where, and everything that is not ok."""
+
+from __future__ import annotations
+
+from harness.measure import statistics
+from harness.report import humanise, page
+from harness.report.view import Row, records, view
+from harness.results import Run
+
+
+def markdown(run: Run) -> str:
+    """The report of a run in GitHub's Markdown."""
+    seen = view(run)
+    template = page.environment().get_template("report.md.j2")
+    return template.render(
+        run=run,
+        cell=_cell,
+        text=_escaped,
+        headline=page.headline(run, seen),
+        warnings=page.all_warnings(run),
+        machine=page.machine(run),
+        about=page.about(run),
+        contestants=seen.contestants,
+        scopes=seen.scopes(),
+        scores=page.scores(seen),
+        problems=seen.problems(),
+        environments=[row for row in records(run.environments) if row["reason"]],
+        minimum_rounds=statistics.MINIMUM_ROUNDS,
+    )
+
+
+def _cell(row: Row | None) -> str:
+    """A cell in a table: its figure, or its status in bold where it is not ok."""
+    if row is None:
+        return humanise.NOTHING
+    return figure(row) if row["status"] == "ok" else f"**{row['status']}**"
+
+
+def figure(row: Row) -> str:
+    """Median, half of its interval, ratio: "12.3 ms ±3% (1.05x)", or (≈1.05x) where the verdict is "cannot tell"."""
+    words = [
+        humanise.duration(row["median_ns"]),
+        humanise.spread(row["median_ns"], row["ci_low_ns"], row["ci_high_ns"]),
+    ]
+    if row["ratio"] is not None and row["verdict"] != "baseline":
+        words.append(f"({'≈' if row['verdict'] == 'cannot tell' else ''}{humanise.ratio(row['ratio'])})")
+    return " ".join(word for word in words if word)
+
+
+def _escaped(value: object) -> str:
+    """Text that cannot break out of a table's cell or turn into markup."""
+    text = " ".join(str(value).split())
+    for character in "\\`*_[]<>|#~":
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -1,0 +1,277 @@
+"""The HTML page: one file, no script, nothing fetched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.measure import statistics
+from harness.report import charts, humanise
+from harness.report.colours import colour
+from harness.report.view import STATUSES, Row, Task, View, records, view
+from harness.results import Run
+
+#: Facts of the machine, as the page names them.
+_MACHINE = (
+    ("cpu", "processor"),
+    ("physical_cores", "cores"),
+    ("logical_cores", "hardware threads"),
+    ("usable_cores", "usable by the run"),
+    ("governor", "frequency governor"),
+    ("memory_bytes", "memory"),
+    ("gpus", "GPUs"),
+    ("os", "operating system"),
+    ("kernel", "kernel"),
+    ("virtual", "virtualised"),
+    ("load_average", "load before the run"),
+    ("variables", "variables"),
+)
+
+#: Metrics of `Run.ease` that have a name of their own on the page; others are shown as they are called.
+_EASE = {
+    "adapter_lines": "adapter lines",
+    "functions": "operator functions",
+    "operators_missing": "operators missing",
+    "workarounds": "workarounds",
+}
+
+METHOD = (
+    "Workers of all frameworks live side by side. In each round every one of them has one turn, in shuffled order, "
+    "while the others are stopped, so that drift and noise fall on all alike.",
+    "Samples within a round are not independent, so a round's value is the median of its samples, and the median of "
+    "the rounds is the figure. Its interval is a BCa bootstrap over rounds (Efron, 1987; scipy.stats.bootstrap) at "
+    f"{statistics.CONFIDENCE:.0%} with {statistics.RESAMPLES} resamples and a fixed seed, or a percentile bootstrap "
+    f"where BCa is degenerate; with fewer than {statistics.MINIMUM_ROUNDS} rounds there is none.",
+    "A ratio is the median over rounds of a cell's value divided by the baseline's value in the same round, with the "
+    "same kind of interval. The verdict is “faster” or “slower” where that interval excludes 1. Each verdict stands "
+    "alone: among many, about one in twenty of the ties will be called by chance.",
+    "p90 and p99 are quantiles over samples, linear between neighbours (Hyndman and Fan's definition 7). Throughput "
+    "is the batch divided by the median.",
+    "A sample that waited for a CPU for more than "
+    f"{statistics.WAIT_LIMIT:.0%} of its time, by the kernel's own count, is kept in the data and left out of the "
+    "figures; where that left a cell with fewer than half of its samples, all are used and the cell is called "
+    "contended.",
+    "The baseline is PyTorch on the same device where it is ok, else the first framework by name that is.",
+)
+
+
+def environment() -> jinja2.Environment:
+    """Templates of the package; what they print is escaped in HTML and not in Markdown."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.report"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def html(run: Run) -> str:
+    """The page of a run."""
+    seen = view(run)
+    problems = seen.problems()
+    environments = records(run.environments)
+    usable = [row for row in environments if not row["reason"]]
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            h=humanise,
+            style=Markup(resources.files("harness.report").joinpath("templates/style.css").read_text()),
+            headline=headline(run, seen),
+            warnings=all_warnings(run),
+            machine=machine(run),
+            about=about(run),
+            minimum_rounds=statistics.MINIMUM_ROUNDS,
+            contestants=seen.contestants,
+            paint=lambda name: colour(seen.adapter_of.get(name, name or ""), seen.adapter_of.values()),
+            tasks=seen.tasks,
+            statuses=STATUSES,
+            scores=scores(seen),
+            problems=problems,
+            wrong=[problem for problem in problems if problem.status == "wrong"],
+            wrong_cells=sum(len(problem.tasks) for problem in problems if problem.status == "wrong"),
+            any_ok=any(row["status"] == "ok" for _, _, row in seen.cells()),
+            scopes=[_scope(*scope, seen) for scope in seen.scopes()],
+            training=[task for task in seen.tasks if task.scenario == "train"],
+            losses=_loss_cards(seen),
+            ease=_ease(run, usable),
+            environments=usable,
+            missing=[row for row in environments if row["reason"]],
+            models=records(run.models),
+            own_cost=own_cost(seen),
+            method=METHOD,
+        )
+    )
+
+
+def headline(run: Run, seen: View) -> str:
+    """One sentence: how many of what, where."""
+    models = len({task.model for task in seen.tasks})
+    adapters = len(set(seen.adapter_of.values()))
+    names = [row["device_name"] or row["device"] for _, _, row in seen.cells() if row["device_name"] or row["device"]]
+    where = " and ".join(dict.fromkeys(names)) or "an unknown device"
+    return f"{_many(adapters, 'framework')}, {_many(models, 'model')}, on {where}"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def all_warnings(run: Run) -> list[str]:
+    """The run's own warnings, and one where cells were disturbed by other processes."""
+    contended = int(run.cells["contended"].sum())
+    if not contended:
+        return run.warnings
+    return run.warnings + [
+        f"{_many(contended, 'cell')} had to share the CPU for most of the time (“contended”): judge "
+        f"{'its' if contended == 1 else 'their'} figures with care."
+    ]
+
+
+def machine(run: Run) -> list[tuple[str, str]]:
+    """(name, value) of what is known about the machine; of the last session, where the run was resumed."""
+    if run.machine.empty:
+        return []
+    facts = records(run.machine)[-1]
+    lines = []
+    for key, name in _MACHINE:
+        value = humanise.size(facts.get(key)) if key.endswith("_bytes") else humanise.plain(_gpu_names(facts.get(key)))
+        if value not in (humanise.NOTHING, ""):
+            lines.append((name, value))
+    return lines
+
+
+def _gpu_names(value: Any) -> Any:
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return [item["name"] for item in value]
+    return value
+
+
+def about(run: Run) -> list[tuple[str, str]]:
+    """(name, value) of what was asked for."""
+    facts = run.facts
+    wanted = (
+        ("started", facts.get("started") or facts.get("at")),
+        ("suite", facts.get("suite")),
+        ("seed", facts.get("seed")),
+        ("arguments", " ".join(map(str, facts["arguments"])) if isinstance(facts.get("arguments"), list) else None),
+        ("harness", facts.get("harness_version")),
+    )
+    return [(name, humanise.plain(value)) for name, value in wanted if value not in (None, "")]
+
+
+def scores(seen: View) -> list[Row]:
+    """How many cells of each contestant have which status and which verdict."""
+    lines = []
+    for contestant in seen.contestants:
+        rows = [row for _, name, row in seen.cells() if name == contestant]
+        lines.append(
+            {
+                "contestant": contestant,
+                "version": humanise.plain(next((r["framework_version"] for r in rows if r["framework_version"]), None)),
+                "statuses": Counter(row["status"] for row in rows),
+                "verdicts": Counter(row["verdict"] for row in rows if row["verdict"]),
+            }
+        )
+    return lines
+
+
+def _scope(name: str, title: str, text: str, tasks: list[Task], seen: View) -> dict[str, Any]:
+    domain = charts.ratio_domain(tasks)
+    by_model: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_model.setdefault(task.model, []).append(task)
+    baselines = sorted({row["baseline"] for task in tasks for row in task.cells.values() if row["baseline"]})
+    return {
+        "name": name,
+        "id": f"scope-{name}",
+        "title": title,
+        "text": text,
+        "baseline": f"Baseline: {', '.join(baselines)}." if baselines else "",
+        "tasks": tasks,
+        "cards": [
+            _card(model, charts.ratio_chart(group, seen, domain), f"{model}: ratios, {title.lower()}")
+            for model, group in by_model.items()
+        ],
+        "cold": [
+            _card(task.name, charts.cold_chart(task), f"{task.name}: phases of the cold start")
+            for task in tasks
+            if any(row["import_ns"] for row in task.cells.values())
+        ],
+    }
+
+
+def _card(title: str, chart: Any, description: str) -> dict[str, Any]:
+    return {"title": title, "svg": Markup(charts.svg(chart, description))}
+
+
+def _loss_cards(seen: View) -> list[dict[str, Any]]:
+    drawn = [(task, charts.loss_chart(task, seen)) for task in seen.tasks if task.scenario == "train"]
+    return [_card(task.name, chart, f"{task.name}: losses of the first steps") for task, chart in drawn if chart]
+
+
+def _ease(run: Run, environments: list[Row]) -> dict[str, Any]:
+    """A table with a line per adapter: what its environment costs, then every metric of `Run.ease`."""
+    per_adapter: dict[str, Row] = {}
+    for row in environments:
+        per_adapter.setdefault(row["adapter"], row)
+    metrics: dict[tuple[str, str], Any] = {}
+    for row in records(run.ease):
+        name = _EASE.get(row["metric"], str(row["metric"]).replace("_", " "))
+        label = f"{name}: {row['task']}" if row["task"] else name
+        metrics[label, row["adapter"]] = _with_unit(row["value"], row["unit"])
+    labels = list(dict.fromkeys(label for label, _ in metrics))
+    adapters = list(dict.fromkeys([*per_adapter, *(adapter for _, adapter in metrics)]))
+    rows = []
+    for adapter in adapters:
+        made = per_adapter.get(adapter, {})
+        values = [
+            humanise.count(made.get("packages")),
+            humanise.size(made.get("bytes_on_disk")),
+            humanise.seconds(made.get("install_seconds")),
+            humanise.seconds(made.get("import_seconds")),
+        ]
+        rows.append((adapter, values + [metrics.get((label, adapter), humanise.NOTHING) for label in labels]))
+    chart = charts.ease_chart(list(per_adapter.values()))
+    return {
+        "columns": ["packages", "on disk", "install", "import", *labels],
+        "rows": rows,
+        "chart": Markup(charts.svg(chart, "Size on disk against import time")) if chart else None,
+    }
+
+
+def _with_unit(value: Any, unit: str | None) -> str:
+    if unit in ("s", "seconds"):
+        return humanise.seconds(value)
+    if unit in ("B", "bytes"):
+        return humanise.size(value)
+    if not humanise.known(value):
+        return humanise.NOTHING
+    number = f"{value:,.0f}" if float(value).is_integer() else humanise.digits(value)
+    return number if unit in (None, "", "count", "lines", "functions", "operators") else f"{number} {unit}"
+
+
+def own_cost(seen: View) -> list[dict[str, Any]]:
+    """The null adapter's figures, and what share they are of the fastest framework's."""
+    lines = []
+    for row in seen.null:
+        if row["status"] != "ok" or row["median_ns"] is None:
+            continue
+        rivals = [task for task in seen.tasks if _same_task(task, row)]
+        times = [cell["median_ns"] for task in rivals for cell in task.cells.values() if cell["median_ns"]]
+        share = f"{humanise.digits(100 * row['median_ns'] / min(times), 2)} %" if times else humanise.NOTHING
+        name = rivals[0].name if rivals else f"{row['model']} · {row['scenario']} · batch {row['batch']}"
+        lines.append({"task": name, "row": row, "share": share})
+    return lines
+
+
+def _same_task(task: Task, row: Row) -> bool:
+    first = next(iter(task.cells.values()))
+    return all(first[key] == row[key] for key in ("comparison", "model", "scenario", "batch", "device", "clock_scope"))

@@ -1,0 +1,95 @@
+"""What `harness run` ends with: a table per clock scope, and the reason of everything that is not ok."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.report import humanise
+from harness.report.markdown import figure
+from harness.report.view import Row, Task, View, records, view
+from harness.results import Run
+
+_STYLES = {"wrong": "bold white on red", "failed": "red", "timeout": "red", "unsupported": "yellow"}
+
+#: Tasks named beside a reason before the rest is only counted.
+_MOST_TASKS = 3
+
+
+def summary(run: Run) -> RenderableType:
+    """Tables and reasons, made for 120 columns."""
+    seen = view(run)
+    parts: list[RenderableType] = []
+    for _, title, _, tasks in seen.scopes():
+        parts += [_table(title, tasks, seen), Text()]
+    if parts:
+        parts.append(_legend(seen))
+    parts += _problems(seen)
+    parts += _missing(run)
+    parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
+    return Group(*parts)
+
+
+def _table(title: str, tasks: list[Task], seen: View) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("")
+    for contestant in seen.contestants:
+        table.add_column(contestant, justify="right")
+    latest = None
+    for task in tasks:
+        if task.model != latest:
+            table.add_row(Text(task.model, style="bold"))
+            latest = task.model
+        cells = [_cell(task.cells.get(contestant)) for contestant in seen.contestants]
+        table.add_row(f"  {task.what.replace(' · batch ', ' x')}", *cells)
+    return table
+
+
+def _cell(row: Row | None) -> Text:
+    if row is None:
+        return Text(humanise.NOTHING, style="dim")
+    if row["status"] != "ok":
+        return Text(row["status"], style=_STYLES.get(row["status"], ""))
+    return Text(figure(row).replace(humanise.TIMES, "x"), style="green" if row["verdict"] == "faster" else "")
+
+
+def _legend(seen: View) -> Text:
+    baselines = sorted({row["baseline"] for _, _, row in seen.cells() if row["baseline"]})
+    against = f" of {', '.join(baselines)}" if baselines else ""
+    return Text(
+        f"Median of one step ± half its 95 % interval; in brackets the multiple of the time{against}; "
+        "≈: the data cannot tell.",
+        style="dim",
+    )
+
+
+def _problems(seen: View) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for problem in seen.problems():
+        line = Text()
+        line.append(f"{problem.status:<12}", style=_STYLES.get(problem.status, ""))
+        line.append(f"{problem.contestant or '?'}: {problem.reason}")
+        more = len(problem.tasks) - _MOST_TASKS
+        tasks = "; ".join(problem.tasks[:_MOST_TASKS]) + (f"; and {more} more" if more > 0 else "")
+        line.append(f"  [{tasks}]", style="dim")
+        if problem.log:
+            line.append(f"  log: {problem.log}", style="dim")
+        lines.append(line)
+    return [Text(), *lines] if lines else []
+
+
+def _missing(run: Run) -> list[RenderableType]:
+    return [
+        Text.assemble(("not here     ", "yellow"), f"{row['adapter']} ({row['environment']}): {row['reason']}")
+        for row in records(run.environments)
+        if row["reason"]
+    ]

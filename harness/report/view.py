@@ -1,0 +1,192 @@
+"""What every form of the report shows: the cells of a run, named, ordered and put together by task.
+
+A task is what several adapters were asked to do: one comparison on one device by one clock. A contestant is who
+did it: an adapter, and its mode or precision where a run has several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas
+
+from harness.report.humanise import known
+from harness.results import NULL_ADAPTER, Run
+
+Row = dict[str, Any]
+
+#: Clock scopes in the order of the report: (scope, title, what it measures).
+SCOPES = (
+    (
+        "device",
+        "Time on the device",
+        "Inputs and outputs stay on the device; the clock starts and stops with the device synchronized.",
+    ),
+    ("call", "Time of a call", "From numpy arrays to numpy arrays: copies to and from the device are part of it."),
+    ("cold", "Cold start", "From the start of the process to the first result."),
+    ("pipeline", "Pipeline", "From a file on the disk to the finished step."),
+)
+
+#: Contestants in the order of the report; others follow by name.
+_ADAPTERS = ("torch", "tensorflow", "mxnet", "caffe2", "onnxruntime")
+_SCENARIOS = ("infer", "train", "coldstart")
+STATUSES = ("ok", "wrong", "unsupported", "failed", "timeout")
+
+
+@dataclass(frozen=True)
+class Task:
+    """cells: by contestant, in the order of contestants."""
+
+    model: str
+    what: str
+    scope: str
+    scenario: str
+    cells: dict[str, Row]
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} · {self.what}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a contestant shows no time for these tasks. log: a path inside the run's folder, or empty."""
+
+    contestant: str
+    status: str
+    reason: str
+    log: str
+    tasks: list[str]
+
+
+@dataclass(frozen=True)
+class View:
+    """contestants: without the null adapter, whose rows are in `null`. stray: cells of which only the id is known."""
+
+    contestants: list[str]
+    adapter_of: dict[str, str]
+    tasks: list[Task]
+    null: list[Row]
+    stray: list[Row]
+
+    def scopes(self) -> list[tuple[str, str, str, list[Task]]]:
+        """(scope, title, explanation, its tasks) for each clock scope that has any."""
+        present = list(dict.fromkeys(task.scope for task in self.tasks))
+        described = [scope for scope in SCOPES if scope[0] in present]
+        described += [(scope, f"Clock scope {scope}", "") for scope in present if scope not in {s[0] for s in SCOPES}]
+        return [(name, title, text, [t for t in self.tasks if t.scope == name]) for name, title, text in described]
+
+    def cells(self) -> list[tuple[Task, str, Row]]:
+        """Every cell with its task and contestant."""
+        return [(task, contestant, row) for task in self.tasks for contestant, row in task.cells.items()]
+
+    def problems(self) -> list[Problem]:
+        """Every cell that is not ok, wrong ones first; those of one contestant with one reason together."""
+        found = [(f"{task.name} ({task.scope})", name, row) for task, name, row in self.cells()]
+        found += [
+            (f"{row['model']} · {_what(row, False, False)} ({row['clock_scope']})", NULL_ADAPTER, row)
+            for row in self.null
+        ]
+        found += [(row["cell"], "", row) for row in self.stray]
+        groups: dict[tuple[str, str, str, str], list[str]] = {}
+        for task, contestant, row in sorted(found, key=lambda entry: _rank(entry[2]["status"], STATUSES)):
+            if row["status"] != "ok":
+                key = (contestant, row["status"], row["reason"] or "no reason given", row["log"] or "")
+                groups.setdefault(key, []).append(task)
+        return [Problem(*key, tasks) for key, tasks in groups.items()]
+
+
+def view(run: Run) -> View:
+    """Order and name the cells of a run."""
+    rows = records(run.cells)
+    stray = [row for row in rows if not (row["adapter"] and row["model"] and row["scenario"])]
+    rows = [row for row in rows if row not in stray]
+    null = [row for row in rows if row["adapter"] == NULL_ADAPTER]
+    others = [row for row in rows if row["adapter"] != NULL_ADAPTER]
+    names = _contestants(others)
+    order = sorted(dict.fromkeys(names.values()), key=lambda name: _contestant_rank(name, names, others))
+    adapter_of = {names[row["cell"]]: row["adapter"] for row in others}
+    models = list(dict.fromkeys([*run.models["model"].dropna(), *(row["model"] for row in rows)]))
+    return View(order, adapter_of, _tasks(others, names, order, models), _sorted(null, models), stray)
+
+
+def records(frame: pandas.DataFrame) -> list[Row]:
+    """The rows of a frame as dictionaries, None where a value is missing."""
+    return [
+        {key: value if isinstance(value, list | dict) or known(value) else None for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _contestants(rows: list[Row]) -> dict[str, str]:
+    """The contestant of each cell: its adapter, and what sets it apart from other cells of the same adapter."""
+    apart = {
+        key: {row["adapter"] for row in rows if len(_values(rows, row["adapter"], key)) > 1}
+        for key in ("mode", "layout")
+    }
+    precisions = len({row["precision"] for row in rows}) > 1
+    names = {}
+    for row in rows:
+        words = [row["adapter"], *(row[key] for key in apart if row["adapter"] in apart[key])]
+        words += [row["precision"]] if precisions else []
+        names[row["cell"]] = " ".join(word for word in words if word)
+    return names
+
+
+def _values(rows: Iterable[Row], adapter: str, key: str) -> set[Any]:
+    return {row[key] for row in rows if row["adapter"] == adapter}
+
+
+def _tasks(rows: list[Row], names: dict[str, str], order: list[str], models: list[str]) -> list[Task]:
+    several = {key: len({row[key] for row in rows}) > 1 for key in ("device", "threads")}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in _sorted(rows, models):
+        key = ("comparison", "model", "scenario", "batch", "device", "clock_scope")
+        groups.setdefault(tuple(row[name] for name in key), []).append(row)
+    tasks = []
+    for group in groups.values():
+        first = group[0]
+        cells = {names[row["cell"]]: row for row in group}
+        tasks.append(
+            Task(
+                model=first["model"],
+                what=_what(first, several["device"], several["threads"]),
+                scope=first["clock_scope"] or "unknown",
+                scenario=first["scenario"],
+                cells={name: cells[name] for name in order if name in cells},
+            )
+        )
+    return tasks
+
+
+def _what(row: Row, device: bool, threads: bool) -> str:
+    words = [row["scenario"]]
+    words += [f"batch {row['batch']}"] if row["batch"] is not None else []
+    words += [row["device"]] if device and row["device"] else []
+    words += [f"{row['threads']} threads"] if threads and row["threads"] is not None else []
+    return " · ".join(words)
+
+
+def _sorted(rows: list[Row], models: list[str]) -> list[Row]:
+    return sorted(
+        rows,
+        key=lambda row: (
+            models.index(row["model"]),
+            _rank(row["scenario"], _SCENARIOS),
+            row["batch"] or 0,
+            row["device"] or "",
+            row["threads"] or 0,
+        ),
+    )
+
+
+def _contestant_rank(name: str, names: dict[str, str], rows: list[Row]) -> tuple[int, str, int]:
+    """Adapters in their order; the contestants of one adapter as the journal has them."""
+    first = next(i for i, row in enumerate(rows) if names[row["cell"]] == name)
+    return _rank(rows[first]["adapter"], _ADAPTERS), rows[first]["adapter"], first
+
+
+def _rank(word: str | None, known_words: tuple[str, ...]) -> int:
+    return known_words.index(word) if word in known_words else len(known_words)
