@@ -1,0 +1,309 @@
+"""The PyTorch adapter: what the worker talks to."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from typing import Any, Callable, Dict, List
+
+import numpy
+import torch
+
+from ..kit.interface import Adapter, Network, Options, Unsupported
+from ..kit.lowering import lower, operators_of
+from ..kit.program import Program, Tensor
+from . import ops, recurrent, state
+from .capture import Captured
+from .dtypes import cast, to_array, to_tensor, torch_type
+from .optimizers import make_optimizer
+from .tracing import Tracer
+
+OPERATORS: Dict[str, Callable] = {}
+for module in (ops, recurrent):
+    OPERATORS.update(operators_of(module))
+
+MODES = ("eager", "compiled", "cudagraphs")
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TorchAdapter(Adapter):
+    def __init__(self):
+        if torch.get_num_interop_threads() != 1:
+            torch.set_num_interop_threads(1)
+
+    def version(self) -> str:
+        return torch.__version__
+
+    def devices(self) -> List[Dict[str, Any]]:
+        found = [{"device": "cpu", "name": platform.processor() or platform.machine()}]
+        if torch.cuda.is_available():
+            try:
+                torch.ones(1, device="cuda").add_(1).item()
+            except RuntimeError:
+                # A card that this build of torch has no code for is not a device.
+                return found
+            found.append({"device": "cuda", "name": torch.cuda.get_device_name()})
+        return found
+
+    def operators(self) -> List[str]:
+        return sorted(OPERATORS)
+
+    def load(self, program: Program, device: str, options: Options) -> Network:
+        _check(program, device, options)
+        _set_flags(device, options)
+        kind = TrainingNetwork if program.training else InferenceNetwork
+        return kind(program, torch.device(device), options)
+
+    def describe(self) -> Dict[str, Any]:
+        facts = {
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "mkldnn": torch.backends.mkldnn.is_available(),
+            "mkl": torch.backends.mkl.is_available(),
+            "openmp": torch.backends.openmp.is_available(),
+            "build": torch.__config__.show(),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        }
+        if torch.version.cuda:
+            facts.update(
+                cuda=torch.version.cuda,
+                cuda_architectures=torch.cuda.get_arch_list(),
+                cudnn=torch.backends.cudnn.version(),
+                cudnn_enabled=torch.backends.cudnn.enabled,
+                cudnn_benchmark=torch.backends.cudnn.benchmark,
+                matmul_tf32=torch.backends.cuda.matmul.allow_tf32,
+                cudnn_tf32=torch.backends.cudnn.allow_tf32,
+            )
+        return facts
+
+
+def _check(program: Program, device: str, options: Options) -> None:
+    """Refuse what cannot be honoured here."""
+    if options.mode not in MODES:
+        raise Unsupported(f"no mode {options.mode!r}; there are {', '.join(MODES)}")
+    if options.precision not in PRECISIONS:
+        raise Unsupported(f"no precision {options.precision!r}; there are {', '.join(PRECISIONS)}")
+    if device not in ("cpu", "cuda"):
+        raise Unsupported(f"no device {device!r}; there are cpu and cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Unsupported("this torch finds no CUDA device")
+    if device == "cpu" and options.mode == "cudagraphs":
+        raise Unsupported("mode 'cudagraphs' needs a CUDA device")
+    if options.precision == "tf32" and (device == "cpu" or torch.cuda.get_device_capability() < (8, 0)):
+        raise Unsupported("TF32 needs a CUDA device of compute capability 8.0 or more")
+    if program.training and options.precision in ("bf16", "fp16"):
+        raise Unsupported(f"training in {options.precision}: ONNX's optimizer formulas are kept in float32")
+    if options.mode == "compiled":
+        _check_compiler(device)
+
+
+def _check_compiler(device: str) -> None:
+    """torch.compile builds C++ for a CPU, and launchers in C for what Triton builds for a GPU."""
+    chosen = os.environ.get("CXX" if device == "cpu" else "CC")
+    names = [chosen] if chosen else ["g++", "clang++"] if device == "cpu" else ["gcc", "clang"]
+    if not any(shutil.which(name) for name in names):
+        raise Unsupported(f"mode 'compiled' needs a C++ compiler, and none is here (looked for {', '.join(names)})")
+
+
+def _set_flags(device: str, options: Options) -> None:
+    """torch's settings are of the process: the network loaded last decides them."""
+    tf32 = options.precision == "tf32"
+    torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.enabled = options.cudnn
+    # Shapes are static, so that cuDNN's search runs once a layer, while warming up; those who know set it.
+    torch.backends.cudnn.benchmark = True
+
+
+class _TorchNetwork(Network):
+    """What inference and training have in common: the traced module and the way in and out of the device."""
+
+    def __init__(self, program: Program, device: torch.device, options: Options):
+        self.program, self.device, self.options = program, device, options
+        self.float = PRECISIONS[options.precision]
+
+    def stage(self, arrays: Dict[str, numpy.ndarray]) -> List[torch.Tensor]:
+        return [self._tensor(arrays[tensor.name], tensor) for tensor in self.program.inputs]
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def memory(self) -> Dict[str, int]:
+        if self.device.type != "cuda":
+            return {}
+        statistics = torch.cuda.memory_stats()
+        return {
+            "allocated_bytes": statistics["allocated_bytes.all.current"],
+            "peak_bytes": statistics["allocated_bytes.all.peak"],
+        }
+
+    def reset_peak(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def describe(self) -> Dict[str, Any]:
+        return {
+            "mode": self.options.mode,
+            "precision": self.options.precision,
+            "layout": "channels-first",
+            "calls": sum(node.op in ("call_function", "call_method") for node in self.module.graph.nodes),
+            "code": self.module.code,
+        }
+
+    def close(self) -> None:
+        self.module = self._forward = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _type(self, tensor: Tensor) -> torch.dtype:
+        """The element type that a tensor of the Program has here."""
+        dtype = torch_type(tensor.dtype)
+        return self.float if dtype == torch.float32 else dtype
+
+    def _tensor(self, array: numpy.ndarray, tensor: Tensor) -> torch.Tensor:
+        if tuple(array.shape) != tensor.shape:
+            raise ValueError(f"{tensor.name}: shape {list(array.shape)} was given, {list(tensor.shape)} is wanted")
+        return cast(to_tensor(array, torch_type(tensor.dtype), self.device), self._type(tensor))
+
+    def _trace(self, program: Program, tracer: Tracer, values: Dict[str, Any], results: List[str]) -> None:
+        """Fill in the inputs and the constants, lower, and keep the module that computes `results`."""
+        values.update((t.name, tracer.input(t.name, torch.empty(t.shape, dtype=self._type(t), device="meta")))
+                      for t in program.inputs)  # fmt: skip
+        for tensor in program.initializers:
+            if tensor.name not in values:
+                values[tensor.name] = self._tensor(program.weights[tensor.name], tensor)
+        operators = dict(OPERATORS, RunningBatchNormalization=state.RunningBatchNormalization)
+        if self.float != torch.float32:
+            operators.update(_narrowed(operators, self.float))
+        with torch.device(self.device):
+            lower(program, operators, values, self._expect)
+        self.module = tracer.finish([values[name] for name in results], state.changes_state)
+        self._forward = self.module.forward
+        if self.options.mode == "compiled":
+            self._forward = torch.compile(self.module, fullgraph=True, dynamic=False)
+
+    def _expect(self, result: Any, tensor: Tensor) -> Any:
+        """A node's result, which has to be of the shape and type that ONNX says."""
+        if tuple(result.shape) != tensor.shape or result.dtype != self._type(tensor):
+            raise Unsupported(
+                f"{tensor.name} became {result.dtype} {list(result.shape)} here; ONNX says {tensor.dtype} "
+                f"{list(tensor.shape)}"
+            )
+        return result
+
+
+def _narrowed(operators: Dict[str, Callable], dtype: torch.dtype) -> Dict[str, Callable]:
+    """Casts of a network that computes in less than float32: what the file calls float32 is of that type."""
+    name = {torch.bfloat16: "bfloat16", torch.float16: "float16"}[dtype]
+
+    def Cast(x, *, to, **attributes):
+        return operators["Cast"](x, to=name if to == "float32" else to, **attributes)
+
+    return {"Cast": Cast}
+
+
+class InferenceNetwork(_TorchNetwork):
+    def __init__(self, program: Program, device: torch.device, options: Options):
+        super().__init__(program, device, options)
+        with torch.no_grad():
+            self._trace(program, Tracer(device), {}, [tensor.name for tensor in program.outputs])
+        self.module.eval()
+        self._captured = None
+
+    def infer(self, staged: List[torch.Tensor]) -> List[torch.Tensor]:
+        with torch.inference_mode():
+            if self.options.mode == "cudagraphs":
+                if self._captured is None:
+                    self._captured = Captured(self._forward, staged)
+                return self._captured(staged)
+            return self._forward(*staged)
+
+    def fetch(self, outputs: List[torch.Tensor]) -> Dict[str, numpy.ndarray]:
+        return {
+            tensor.name: to_array(cast(output, torch_type(tensor.dtype)))
+            for tensor, output in zip(self.program.outputs, outputs)
+        }
+
+
+class TrainingNetwork(_TorchNetwork):
+    def __init__(self, program: Program, device: torch.device, options: Options):
+        super().__init__(program, device, options)
+        planned, self._updates, self._kept = state.plan(program)
+        self._leaves: Dict[str, List[torch.Tensor]] = {}
+        tracer, values = Tracer(device), {}
+        for name, kind in self._kept.items():
+            trained = name in program.training.parameters
+            tensor = program.tensors[name]
+            dtype = torch_type(tensor.dtype)
+            leaves = [to_tensor(part, dtype, device) for part in kind.split(program.weights[name])]
+            self._leaves[name] = [torch.nn.Parameter(leaf) for leaf in leaves] if trained else leaves
+            proxies = tuple(tracer.state(name, leaf) for leaf in self._leaves[name])
+            values[name] = proxies if isinstance(kind, state.Gates) else proxies[0]
+        if device.type == "cuda":
+            state.flatten_recurrent(planned, self._kept, self._leaves)
+        with torch.enable_grad():
+            self._trace(planned, tracer, values, [program.training.loss] + list(self._updates.values()))
+        self._parameters = [leaf for name in program.training.parameters for leaf in self._leaves[name]]
+        self._statistics = [leaf for name in program.training.updates for leaf in self._leaves[name]]
+        self._targets = [self._leaves[name][0] for name in self._updates]
+        self._optimizer = make_optimizer(program.training.optimizer, self._parameters, options.mode == "cudagraphs")
+        self._captured = None
+
+    def infer(self, staged: Any) -> Any:
+        raise Unsupported("this network was loaded to train; load the inference program to infer")
+
+    def train_step(self, staged: List[torch.Tensor]) -> torch.Tensor:
+        if self.options.mode != "cudagraphs":
+            self._optimizer.begin()
+            return self._step(*staged)
+        if self._captured is None:
+            everything = self._parameters + self._statistics + [t for slot in self._optimizer.slots for t in slot]
+            self._captured = Captured(self._step, staged, everything)
+        self._optimizer.begin()
+        # A copy, since the next step will write its loss to the same place.
+        return self._captured(staged).clone()
+
+    def _step(self, *staged: torch.Tensor) -> torch.Tensor:
+        loss, *updates = self._forward(*staged)
+        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            self._optimizer.apply(gradients)
+            for target, value in zip(self._targets, updates):
+                target.copy_(value)
+        return loss.detach()
+
+    def gradients(self, staged: List[torch.Tensor]) -> Dict[str, numpy.ndarray]:
+        saved = [tensor.clone() for tensor in self._statistics]
+        loss, *_ = self._forward(*staged)
+        found = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for tensor, value in zip(self._statistics, saved):
+                tensor.copy_(value)
+        gradients, rest = {}, list(found)
+        for name in self.program.training.parameters:
+            count = len(self._leaves[name])
+            gradients[name] = self._kept[name].join([to_array(part) for part in rest[:count]])
+            rest = rest[count:]
+        return gradients
+
+    def parameters(self) -> Dict[str, numpy.ndarray]:
+        return {
+            name: self._kept[name].join([to_array(leaf).copy() for leaf in leaves])
+            for name, leaves in self._leaves.items()
+        }
+
+    def set_parameters(self, arrays: Dict[str, numpy.ndarray]) -> None:
+        with torch.no_grad():
+            for name, array in arrays.items():
+                if name not in self._leaves:
+                    raise ValueError(f"{name} is nothing that training changes")
+                for leaf, part in zip(self._leaves[name], self._kept[name].split(array)):
+                    leaf.copy_(to_tensor(part, leaf.dtype, self.device))
+        self._optimizer.reset()
+
+
+ADAPTER = TorchAdapter

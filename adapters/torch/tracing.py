@@ -1,0 +1,123 @@
+"""Tracing: calling the operator functions once leaves an fx graph of plain torch calls.
+
+What an operator function is given is either a `Value`, which stands for a tensor of a later run and knows its
+shape and element type, or a real tensor, where the value is known now. Work on real tensors alone is done at
+once and never enters the graph, so constants fold by themselves.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any, Callable, Dict, List
+
+import torch
+from torch import fx
+from torch.fx.node import map_aggregate
+
+from ..kit.interface import Unsupported
+
+
+class Value(fx.Proxy):
+    """A tensor of a later run. `meta` is its likeness on torch's meta device: all but the data."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, meta: torch.Tensor):
+        super().__init__(node, tracer)
+        self.meta = meta
+
+    shape = property(lambda self: self.meta.shape)
+    dtype = property(lambda self: self.meta.dtype)
+    ndim = property(lambda self: self.meta.ndim)
+    device = property(lambda self: self.tracer.device)
+
+    def dim(self) -> int:
+        return self.meta.dim()
+
+    def size(self, *axis):
+        return self.meta.size(*axis)
+
+    def numel(self) -> int:
+        return self.meta.numel()
+
+    def is_floating_point(self) -> bool:
+        return self.meta.is_floating_point()
+
+    def item(self):
+        raise Unsupported("it needs the value of an operand that is not a constant")
+
+    tolist = item
+
+
+class Tracer(fx.Tracer):
+    """Records torch calls on `Value`s into `graph`; the tensors they need become attributes of `root`."""
+
+    def __init__(self, device: torch.device):
+        super().__init__()
+        self.device = device
+        self.root = torch.nn.Module()
+        self.graph = fx.Graph()
+        self._attributes: Dict[int, str] = {}
+
+    def input(self, name: str, like: torch.Tensor) -> Value:
+        node = self.graph.placeholder(re.sub(r"\W", "_", f"input_{name}"))
+        return Value(node, self, like.to("meta"))
+
+    def state(self, name: str, tensor: torch.Tensor) -> Value:
+        """A tensor whose data may change from run to run: a trained parameter, a running statistic."""
+        return Value(self.graph.get_attr(self._keep(name, tensor)), self, tensor.detach().to("meta"))
+
+    def finish(self, outputs: List[Any], impure: Callable[[fx.Node], bool]) -> fx.GraphModule:
+        """The module that computes `outputs`. Nodes that nothing needs are dropped, except `impure` ones."""
+        self.graph.output(self.create_arg(tuple(outputs)))
+        self.graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output") or impure(node))
+        return fx.GraphModule(self.root, self.graph)
+
+    def create_proxy(self, kind, target, args, kwargs, name=None, type_expr=None, proxy_factory_fn=None):
+        node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs), name, type_expr)
+        args, kwargs = map_aggregate(args, _likeness), map_aggregate(kwargs, _likeness)
+        with torch.no_grad(), torch.device("meta"):
+            if kind == "call_method":
+                result = getattr(args[0], target)(*args[1:], **kwargs)
+            else:
+                result = target(*args, **kwargs)
+        return self._values(node, result)
+
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, torch.Tensor):
+            return self.create_node("get_attr", self._keep("constant", a), (), {})
+        return super().create_arg(a)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        raise Unsupported("what it does depends on the values of a tensor")
+
+    def iter(self, obj: fx.Proxy):
+        return iter([obj[i] for i in range(obj.shape[0])])
+
+    def _values(self, node: fx.Node, result: Any) -> Any:
+        """The result of a call as operator functions see it: tuples and lists of tensors come apart at once."""
+        if isinstance(result, (tuple, list)):
+            return tuple(
+                self._values(self.create_node("call_function", operator.getitem, (node, i), {}), part)
+                for i, part in enumerate(result)
+            )
+        return Value(node, self, result)
+
+    def _keep(self, name: str, tensor: torch.Tensor) -> str:
+        if id(tensor) not in self._attributes:
+            stem = re.sub(r"\W", "_", name)
+            attribute, number = f"{stem}_", 0
+            while hasattr(self.root, attribute):
+                number += 1
+                attribute = f"{stem}_{number}"
+            if isinstance(tensor, torch.nn.Parameter):
+                self.root.register_parameter(attribute, tensor)
+            else:
+                self.root.register_buffer(attribute, tensor)
+            self._attributes[id(tensor)] = attribute
+        return self._attributes[id(tensor)]
+
+
+def _likeness(a: Any) -> Any:
+    if isinstance(a, Value):
+        return a.meta
+    return a.to("meta") if isinstance(a, torch.Tensor) else a
