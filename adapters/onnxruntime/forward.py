@@ -78,6 +78,7 @@ def forward_model(program: Program, slice_splits: Collection[str] = ()) -> Model
         rewrite = _REWRITINGS.get(node.op_type) if not node.domain else None
         if node.op_type == "Split" and node.name not in slice_splits:
             rewrite = None
+        _name_apart(writer, node)
         if rewrite is None or not rewrite(writer, node, program):
             writer.nodes.append(node)
     return assemble(graph.name, writer, graph.input, graph.output, constants)
@@ -103,6 +104,13 @@ def _embedded(tensor: onnx.TensorProto, program: Program) -> onnx.TensorProto:
     return result
 
 
+def _name_apart(writer: Writer, node: NodeProto) -> None:
+    """# workaround: the gradient of a node that reads one tensor twice defines one name twice, so rename a reading."""
+    for position, name in enumerate(node.input):
+        if name and name in node.input[:position]:
+            node.input[position] = writer.op("Identity", [name])
+
+
 def _attributes(node: NodeProto) -> Dict[str, object]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
@@ -125,6 +133,28 @@ def _batch_normalization(writer: Writer, node: NodeProto, program: Program) -> b
     return True
 
 
+def _explicit_pads(writer: Writer, node: NodeProto, program: Program) -> bool:
+    """# workaround: the gradients of convolution and pooling read auto_pad as if it were no padding."""
+    attributes = _attributes(node)
+    mode = attributes.pop("auto_pad", b"NOTSET")
+    if mode == b"NOTSET":
+        return False
+    attributes.pop("pads", None)
+    extents = program.tensors[node.input[0]].shape[2:]
+    kernel = attributes.get("kernel_shape") or program.tensors[node.input[1]].shape[2:]
+    ones = [1] * len(extents)
+    if mode != b"VALID":
+        results = program.tensors[node.output[0]].shape[2:]
+        strides, dilations = attributes.get("strides", ones), attributes.get("dilations", ones)
+        sizes = zip(extents, results, kernel, strides, dilations)
+        totals = [max(0, (out - 1) * stride + (k - 1) * apart + 1 - size) for size, out, k, stride, apart in sizes]
+        less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+        attributes["pads"] = less + more if mode == b"SAME_UPPER" else more + less
+    outputs = list(node.output)
+    writer.nodes.append(helper.make_node(node.op_type, node.input, outputs, node.name, **attributes))
+    return True
+
+
 def _all_outputs(count: int) -> Rewriting:
     """# workaround: the gradient reads the optional outputs, so they must be there."""
 
@@ -134,6 +164,52 @@ def _all_outputs(count: int) -> Rewriting:
         return True
 
     return rewrite
+
+
+def _average_pool(writer: Writer, node: NodeProto, program: Program) -> bool:
+    if any(apart != 1 for apart in _attributes(node).get("dilations", ())):
+        raise Unsupported("ONNX Runtime's gradient forgets the dilations", "AveragePool", node.name)
+    return _explicit_pads(writer, node, program)
+
+
+def _dropout(writer: Writer, node: NodeProto, program: Program) -> bool:
+    """# workaround: the gradient scales by the ratio even where nothing is dropped."""
+    if len(node.input) < 3 and len(node.output) < 2:
+        writer.op("Identity", [node.input[0]], node.output[0])
+        return True
+    return _all_outputs(2)(writer, node, program)
+
+
+def _layer_normalization(writer: Writer, node: NodeProto, program: Program) -> bool:
+    """# workaround: the gradient wants a bias."""
+    if len(node.input) < 3 or not node.input[2]:
+        scale = program.tensors[node.input[1]]
+        node.input.extend([""] * (3 - len(node.input)))
+        node.input[2] = writer.zeros(scale.shape, scale.dtype)
+    return _all_outputs(3)(writer, node, program)
+
+
+def _sum(writer: Writer, node: NodeProto, program: Program) -> bool:
+    """# workaround: Sum has no gradient, Add has one."""
+    *others, last = node.input
+    if not others:
+        writer.op("Identity", [last], node.output[0])
+        return True
+    total = others[0]
+    for name in others[1:]:
+        total = writer.op("Add", [total, name])
+    writer.op("Add", [total, last], node.output[0])
+    return True
+
+
+def _where(writer: Writer, node: NodeProto, program: Program) -> bool:
+    """# workaround: the gradient of Where is not summed over what was broadcast, that of Expand is."""
+    shape = program.tensors[node.output[0]].shape
+    for position in (1, 2):
+        if program.tensors[node.input[position]].shape != shape:
+            extents = writer.constant(list(shape), "int64")
+            node.input[position] = writer.op("Expand", [node.input[position], extents])
+    return False
 
 
 def _gelu(writer: Writer, node: NodeProto, program: Program) -> bool:
@@ -192,7 +268,13 @@ def _refuse_lstm(node: NodeProto, attributes: Dict[str, object], inputs: List[st
 
 _REWRITINGS: Dict[str, Rewriting] = {
     "BatchNormalization": _batch_normalization,
-    "LayerNormalization": _all_outputs(3),
+    "LayerNormalization": _layer_normalization,
+    "Dropout": _dropout,
+    "Conv": _explicit_pads,
+    "MaxPool": _explicit_pads,
+    "AveragePool": _average_pool,
+    "Sum": _sum,
+    "Where": _where,
     "SoftmaxCrossEntropyLoss": _all_outputs(2),
     "Gelu": _gelu,
     "Split": _split,

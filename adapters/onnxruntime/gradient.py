@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Set, Tuple, Union
+from typing import Set, Tuple
 
 import numpy
 import onnx
@@ -57,7 +57,7 @@ def training_graphs(program: Program) -> TrainingGraphs:
     inputs = [*model.graph.input, *(_value(tensor.name, tensor) for tensor in state)]
     return TrainingGraphs(
         gradients=assemble(program.name, gradients, model.graph.input, results, constants, known),
-        step=assemble(program.name, step, inputs, outputs, constants, known),
+        step=assemble(program.name, step, inputs, outputs, constants, [*known, *results]),
         state=state,
         replaced=tuple(replaced),
     )
@@ -81,7 +81,7 @@ def _differentiate(forward: ModelProto, program: Program) -> ModelProto:
         builder = library.GradientGraphBuilder(forward.SerializeToString(), {loss}, parameters, loss, options)
         builder.build()
     except Exception as error:  # ONNX Runtime's own exceptions share no base class of their own
-        raise _refusal(error) or error from None
+        raise _refusal(error) from None
     model = onnx.load_from_string(builder.get_model())
     made = _made(model)
     lacking = [name for name in program.training.parameters if GRADIENT.format(name) not in made]
@@ -111,8 +111,9 @@ def _value(name: str, tensor: Tensor) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, tensor.shape)
 
 
-def _refusal(error: Exception) -> Union[Unsupported, None]:
+def _refusal(error: Exception) -> Unsupported:
     found = _NO_GRADIENT.search(str(error))
     if found is None:
-        return None
+        reason = re.split(r"\[ONNXRuntimeError\] : |GetGradientDefsImpl\(\) const ", str(error))[-1].strip()
+        return Unsupported(f"ONNX Runtime cannot differentiate this graph: {reason}")
     return Unsupported("ONNX Runtime has no gradient for it", found.group(1), (found.group(2) or "").strip() or None)
