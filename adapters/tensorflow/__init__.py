@@ -1,0 +1,1 @@
+"""TensorFlow: the Program as one tf.function, its operators as plain TensorFlow calls."""

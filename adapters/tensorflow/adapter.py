@@ -1,0 +1,260 @@
+"""TensorFlow's adapter: a Program becomes one tf.function, or runs operator by operator in eager mode."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import numpy
+import tensorflow as tf
+
+from ..kit.arrays import carrier
+from ..kit.interface import Adapter, Network, Unsupported
+from ..kit.lowering import lower, operators_of
+from . import ops, optimizers
+from .target import Target, lowering_for
+
+MODES = ("graph", "eager", "xla")
+DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
+
+#: A graph is a protocol buffer, which ends at 2 GiB; above this, weights are arguments instead of constants.
+MOST_CONSTANT_BYTES = 1 << 30
+
+OPERATORS = operators_of(ops)
+
+
+def _tensor(array, dtype):
+    """A TensorFlow tensor on the current device; types that numpy lacks come as their bits."""
+    kind = ops.dtype_of(dtype)
+    array = numpy.asarray(array)
+    return tf.constant(array.view(kind.as_numpy_dtype) if array.dtype != kind.as_numpy_dtype else array, kind)
+
+
+class TensorFlowNetwork(Network):
+    """Weights that do not change are constants of the graph, so that Grappler and XLA can fold and fuse them."""
+
+    def __init__(self, program, device, mode):
+        self.program = program
+        self.device = DEVICES[device]
+        self.mode = mode
+        self.target = Target(device, mode == "xla", program.training is not None)
+        self.arrays = program.weights
+        training = program.training
+        changed = [] if training is None else list(dict.fromkeys([*training.parameters, *training.updates]))
+        self.constant = sum(array.nbytes for array in self.arrays.values()) <= MOST_CONSTANT_BYTES
+        with tf.device(self.device):
+            self.variables = {
+                name: tf.Variable(
+                    _tensor(self.arrays[name], program.tensors[name].dtype), trainable=False, name="weight"
+                )
+                for name in changed
+            }
+            self.tensors = {}
+            if mode == "eager" or not self.constant:
+                self.tensors = {name: self._constant(name) for name in self.arrays if name not in self.variables}
+            if training is not None:
+                self.parameters_trained = {name: self.variables[name] for name in training.parameters}
+                self.optimizer = optimizers.make(training.optimizer, self.parameters_trained)
+                self.step = self._function(self._train)
+            else:
+                self.forward = self._function(self._infer)
+
+    # What is traced
+
+    def _constant(self, name):
+        return _tensor(self.arrays[name], self.program.tensors[name].dtype)
+
+    def _values(self, inputs):
+        """Every input and initializer by name; variables are read here, once."""
+        values = {tensor.name: value for tensor, value in zip(self.program.inputs, inputs)}
+        for name in self.arrays:
+            if name in self.variables:
+                values[name] = self.variables[name].read_value()
+            else:
+                values[name] = self.tensors[name] if name in self.tensors else self._constant(name)
+        return values
+
+    def _lowered(self, values):
+        with lowering_for(self.target):
+            return lower(self.program, OPERATORS, values)
+
+    def _infer(self, *inputs):
+        values = self._lowered(self._values(inputs))
+        return [values[tensor.name] for tensor in self.program.outputs]
+
+    def _differentiated(self, inputs):
+        """All values, and the gradient of every parameter."""
+        training = self.program.training
+        values = self._values(inputs)
+        watched = {name: values[name] for name in training.parameters}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            self._lowered(values)
+            loss = values[training.loss]
+        gradients = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return values, {name: tf.convert_to_tensor(gradient) for name, gradient in gradients.items()}
+
+    def _gradients(self, *inputs):
+        return self._differentiated(inputs)[1]
+
+    def _train(self, *inputs):
+        values, gradients = self._differentiated(inputs)
+        self.optimizer.apply(self.parameters_trained, gradients)
+        for name, replacement in self.program.training.updates.items():
+            self.variables[name].assign(values[replacement])
+        return values[self.program.training.loss]
+
+    def _function(self, function):
+        """What is called with the staged inputs: Python in eager mode, else a traced function."""
+        if self.mode == "eager":
+            return function
+        signature = [tf.TensorSpec(t.shape, ops.dtype_of(t.dtype)) for t in self.program.inputs]
+        traced = tf.function(function, signature, autograph=False, jit_compile=self.mode == "xla" or None)
+        # A concrete function skips the search for a matching trace at every call.
+        return traced.get_concrete_function()
+
+    # The interface
+
+    def stage(self, arrays):
+        with tf.device(self.device):
+            return [_tensor(arrays[tensor.name], tensor.dtype) for tensor in self.program.inputs]
+
+    @functools.cached_property
+    def forward(self):
+        """Made at load for a Program that infers; on first use for one that trains."""
+        with tf.device(self.device):
+            return self._function(self._infer)
+
+    def infer(self, staged):
+        with tf.device(self.device):
+            return self.forward(*staged)
+
+    def fetch(self, outputs):
+        fetched = {}
+        for tensor, output in zip(self.program.outputs, outputs):
+            array = output.numpy()
+            kind = carrier(tensor.dtype)
+            fetched[tensor.name] = array if array.dtype == kind else array.view(kind)
+        return fetched
+
+    def synchronize(self):
+        """A call on the CPU returns when all its outputs are there; one on a GPU when it is queued."""
+        if self.device != DEVICES["cpu"]:
+            tf.test.experimental.sync_devices()
+
+    def train_step(self, staged):
+        if self.program.training is None:
+            raise Unsupported("the model was loaded without a training recipe")
+        with tf.device(self.device):
+            return self.step(*staged)
+
+    @functools.cached_property
+    def gradient_function(self):
+        with tf.device(self.device):
+            return self._function(self._gradients)
+
+    def gradients(self, staged):
+        if self.program.training is None:
+            raise Unsupported("the model was loaded without a training recipe")
+        with tf.device(self.device):
+            return {name: gradient.numpy() for name, gradient in self.gradient_function(*staged).items()}
+
+    def parameters(self):
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def set_parameters(self, arrays):
+        if self.program.training is None:
+            raise Unsupported("the model was loaded without a training recipe")
+        unknown = [name for name in arrays if name not in self.variables]
+        if unknown:
+            raise KeyError("not changed by training: " + ", ".join(unknown))
+        with tf.device(self.device):
+            for name, array in arrays.items():
+                self.variables[name].assign(_tensor(array, self.program.tensors[name].dtype))
+            self.optimizer.reset()
+
+    def memory(self):
+        if self.device == DEVICES["cpu"]:
+            return {}
+        info = tf.config.experimental.get_memory_info(self.device[1:])
+        return {"allocated_bytes": int(info["current"]), "peak_bytes": int(info["peak"])}
+
+    def reset_peak(self):
+        if self.device != DEVICES["cpu"]:
+            tf.config.experimental.reset_memory_stats(self.device[1:])
+
+    def describe(self):
+        function = self.forward if self.program.training is None else self.step
+        facts = {
+            "mode": self.mode,
+            "weights": "constants" if self.constant else "arguments",
+            "variables": len(self.variables),
+        }
+        if self.mode != "eager":
+            facts["graph_operations"] = len(function.graph.get_operations())
+        return facts
+
+    def close(self):
+        self.variables, self.tensors, self.arrays = {}, {}, {}
+        self.__dict__.pop("forward", None)
+        self.__dict__.pop("gradient_function", None)
+        self.step = None
+
+
+class TensorFlowAdapter(Adapter):
+    def version(self):
+        return tf.__version__
+
+    def devices(self):
+        found = [{"device": "cpu", "name": "CPU"}]
+        for gpu in tf.config.list_physical_devices("GPU")[:1]:
+            details = tf.config.experimental.get_device_details(gpu)
+            found.append({"device": "cuda", "name": details.get("device_name", gpu.name)})
+        return found
+
+    def operators(self):
+        return sorted(OPERATORS)
+
+    def load(self, program, device, options):
+        self._check(device, options)
+        self._configure(device, options)
+        return TensorFlowNetwork(program, device, options.mode)
+
+    def _check(self, device, options):
+        if options.mode not in MODES:
+            raise Unsupported("mode {!r}; it has {}".format(options.mode, ", ".join(MODES)))
+        if device not in DEVICES:
+            raise Unsupported("device {!r}; it has {}".format(device, ", ".join(DEVICES)))
+        if device == "cuda" and not tf.config.list_physical_devices("GPU"):
+            raise Unsupported("TensorFlow finds no GPU that it can use")
+        if options.precision not in ("fp32", "tf32"):
+            raise Unsupported("precision {!r}; it has fp32, and tf32 on a GPU".format(options.precision))
+        if options.precision == "tf32" and device == "cpu":
+            raise Unsupported("precision 'tf32' on a CPU")
+        if device == "cuda" and not options.cudnn:
+            raise Unsupported("TensorFlow has no convolutions on a GPU without cuDNN")
+
+    def _configure(self, device, options):
+        """Set what holds for the whole process; TensorFlow refuses another value once it has started."""
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError as error:
+            raise Unsupported("TensorFlow runs already with other settings: {}".format(error)) from None
+        tf.config.experimental.enable_tensor_float_32_execution(options.precision == "tf32")
+
+    def describe(self):
+        build = dict(tf.sysconfig.get_build_info())
+        return {
+            "cuda_build": bool(build.get("is_cuda_build", False)),
+            "cuda_version": str(build.get("cuda_version", "")),
+            "cudnn_version": str(build.get("cudnn_version", "")),
+            "onednn_setting": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+            "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+            "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        }
+
+
+ADAPTER = TensorFlowAdapter

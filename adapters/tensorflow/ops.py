@@ -1,0 +1,1271 @@
+"""One function per ONNX operator, in TensorFlow.
+
+Operators of images take layout="NHWC" from the layout planner; without it they transpose around TensorFlow's
+channels-last kernels, the only ones that a CPU has.
+"""
+
+from __future__ import annotations
+
+
+import numpy
+import tensorflow as tf
+
+from ..kit.arrays import element_count
+from ..kit.interface import Unsupported
+from . import recurrent
+from .resize import resized
+from .windows import (
+    Window,
+    average_pool,
+    convolve,
+    convolve_transposed,
+    kernel_to_channels_last,
+    max_pool,
+    sum_pool,
+    to_channels_first,
+    to_channels_last,
+)
+
+# ---------------------------------------------------------------- helpers
+
+
+def dtype_of(name):
+    """The TensorFlow type of an element type's name."""
+    names = {"float8e4m3fn": "float8_e4m3fn", "float8e5m2": "float8_e5m2"}
+    names.update({"float8e4m3fnuz": "float8_e4m3fnuz", "float8e5m2fnuz": "float8_e5m2fnuz"})
+    try:
+        return tf.as_dtype(names.get(name, name))
+    except TypeError:
+        raise Unsupported("TensorFlow has no type {}".format(name)) from None
+
+
+def known(value, what):
+    """A steering operand as a number or list; where it is a tensor, it must be a constant."""
+    if not tf.is_tensor(value):
+        return value
+    static = tf.get_static_value(value)
+    if static is None:
+        raise Unsupported("{} is not a constant".format(what))
+    return static.tolist()
+
+
+def scalar(value, what):
+    value = known(value, what)
+    return value[0] if isinstance(value, list) else value
+
+
+def extents(x):
+    """The shape as a list; every tensor of a Program has one."""
+    if None in x.shape.as_list():
+        raise Unsupported("a shape that depends on data")
+    return x.shape.as_list()
+
+
+def channelwise(v, x):
+    """[C] so that it broadcasts against [N, C, ...]."""
+    return tf.reshape(v, [-1] + [1] * (len(x.shape) - 2))
+
+
+def on_images(x, layout, function):
+    """Apply a channels-last function to an image of either layout."""
+    if layout == "NHWC":
+        return function(x)
+    return to_channels_first(function(to_channels_last(x)))
+
+
+#: Types that few TensorFlow kernels take, and one that holds all their values.
+WIDER = {tf.bool: tf.int32, tf.int8: tf.int32, tf.uint8: tf.int32, tf.int16: tf.int32, tf.uint16: tf.int32}
+WIDER[tf.uint32] = tf.int64
+
+
+def widened(function, *tensors):
+    """Through a wider integer type and back, which keeps sums, products and comparisons exact (modulo 2**n)."""
+    dtype = tensors[0].dtype
+    if dtype not in WIDER:
+        return function(*tensors)
+    return tf.cast(function(*(tf.cast(x, WIDER[dtype]) for x in tensors)), dtype)
+
+
+def in_float(function, *tensors):
+    """In float32 where the type is a half, whose kernels round between the steps."""
+    dtype = tensors[0].dtype
+    if dtype not in (tf.float16, tf.bfloat16):
+        return function(*tensors)
+    return tf.cast(function(*(tf.cast(x, tf.float32) for x in tensors)), dtype)
+
+
+def is_float(x):
+    return x.dtype.is_floating
+
+
+# ---------------------------------------------------------------- one operand
+
+
+def Abs(x):
+    return x if x.dtype.is_unsigned else widened(tf.abs, x)
+
+
+def Acos(x):
+    return tf.acos(x)
+
+
+def Acosh(x):
+    return tf.acosh(x)
+
+
+def Asin(x):
+    return tf.asin(x)
+
+
+def Asinh(x):
+    return tf.asinh(x)
+
+
+def Atan(x):
+    return tf.atan(x)
+
+
+def Atanh(x):
+    return tf.atanh(x)
+
+
+def Ceil(x):
+    return tf.math.ceil(x)
+
+
+def Celu(x, *, alpha=1.0):
+    return tf.maximum(x, 0) + tf.minimum(alpha * tf.math.expm1(x / alpha), 0)
+
+
+def Cos(x):
+    return tf.cos(x)
+
+
+def Cosh(x):
+    return tf.cosh(x)
+
+
+def Elu(x, *, alpha=1.0):
+    return tf.nn.elu(x) if alpha == 1 else tf.where(x >= 0, x, alpha * tf.math.expm1(tf.minimum(x, 0)))
+
+
+def Erf(x):
+    return tf.math.erf(x)
+
+
+def Exp(x):
+    return tf.exp(x)
+
+
+def Floor(x):
+    return tf.floor(x)
+
+
+def Gelu(x, *, approximate="none"):
+    return tf.nn.gelu(x, approximate=approximate == "tanh")
+
+
+def HardSigmoid(x, *, alpha=0.2, beta=0.5):
+    return tf.clip_by_value(alpha * x + beta, 0, 1)
+
+
+def HardSwish(x):
+    return x * tf.clip_by_value(x * (1 / 6) + 0.5, 0, 1)
+
+
+def Identity(x):
+    return tf.identity(x)
+
+
+def IsInf(x, *, detect_negative=1, detect_positive=1):
+    found = tf.math.is_inf(in_wide_float(x))
+    if not detect_negative:
+        found = found & (in_wide_float(x) > 0)
+    if not detect_positive:
+        found = found & (in_wide_float(x) < 0)
+    return found
+
+
+def in_wide_float(x):
+    return tf.cast(x, tf.float32) if x.dtype.size == 1 else x
+
+
+def IsNaN(x):
+    return tf.math.is_nan(in_wide_float(x))
+
+
+def LeakyRelu(x, *, alpha=0.01):
+    return tf.nn.leaky_relu(x, alpha) if alpha <= 1 else tf.where(x >= 0, x, alpha * x)
+
+
+def Log(x):
+    return tf.math.log(x)
+
+
+def Mish(x):
+    return x * tf.tanh(tf.nn.softplus(x))
+
+
+def Neg(x):
+    return widened(tf.negative, x)
+
+
+def Not(x):
+    return tf.logical_not(x)
+
+
+def Reciprocal(x):
+    return tf.math.reciprocal(x)
+
+
+def Relu(x):
+    return tf.nn.relu(x)
+
+
+def Round(x):
+    return tf.round(x)
+
+
+def Selu(x, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
+    return gamma * tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0)))
+
+
+def Shrink(x, *, bias=0.0, lambd=0.5):
+    if not is_float(x):
+        lambd, bias, narrow, x = float(lambd), float(bias), x.dtype, tf.cast(x, tf.float64)
+        return tf.cast(Shrink(x, bias=bias, lambd=lambd), narrow)
+    return tf.where(x < -lambd, x + bias, tf.where(x > lambd, x - bias, tf.zeros_like(x)))
+
+
+def Sigmoid(x):
+    return tf.sigmoid(x)
+
+
+def Sign(x):
+    return tf.cast(x > 0, x.dtype) if x.dtype.is_unsigned else widened(tf.sign, x)
+
+
+def Sin(x):
+    return tf.sin(x)
+
+
+def Sinh(x):
+    return tf.sinh(x)
+
+
+def Softplus(x):
+    return tf.nn.softplus(x)
+
+
+def Softsign(x):
+    return tf.nn.softsign(x)
+
+
+def Sqrt(x):
+    return tf.sqrt(x)
+
+
+def Swish(x, *, alpha=1.0):
+    return tf.nn.silu(x) if alpha == 1 else x * tf.sigmoid(alpha * x)
+
+
+def Tan(x):
+    return tf.tan(x)
+
+
+def Tanh(x):
+    return tf.tanh(x)
+
+
+def ThresholdedRelu(x, *, alpha=1.0):
+    return tf.where(x > alpha, x, tf.zeros_like(x))
+
+
+def BitwiseNot(x):
+    return tf.bitwise.invert(x)
+
+
+# ---------------------------------------------------------------- two operands and more
+
+
+def Add(a, b):
+    return widened(tf.add, a, b)
+
+
+def Sub(a, b):
+    return widened(tf.subtract, a, b)
+
+
+def Mul(a, b):
+    return widened(tf.multiply, a, b)
+
+
+def Div(a, b):
+    return tf.divide(a, b) if is_float(a) else widened(tf.truncatediv, a, b)
+
+
+def Mod(a, b, *, fmod=0):
+    if fmod:
+        return tf.math.truncatemod(a, b) if is_float(a) else widened(tf.math.truncatemod, a, b)
+    if is_float(a):
+        raise Unsupported("fmod=0 of floating-point numbers")
+    return widened(tf.math.floormod, a, b)
+
+
+def Pow(a, b):
+    if a.dtype == b.dtype and (is_float(a) or a.dtype in (tf.int32, tf.int64)):
+        return tf.pow(a, b)
+    if is_float(a):
+        return tf.pow(a, tf.cast(b, a.dtype))
+    return tf.cast(tf.pow(tf.cast(a, tf.float64), tf.cast(b, tf.float64)), a.dtype)
+
+
+def PRelu(x, slope):
+    return tf.where(x >= 0, x, Mul(x, slope))
+
+
+def And(a, b):
+    return tf.logical_and(a, b)
+
+
+def Or(a, b):
+    return tf.logical_or(a, b)
+
+
+def Xor(a, b):
+    return tf.math.logical_xor(a, b)
+
+
+def Equal(a, b):
+    return tf.equal(a, b)
+
+
+def Greater(a, b):
+    return tf.greater(a, b)
+
+
+def GreaterOrEqual(a, b):
+    return tf.greater_equal(a, b)
+
+
+def Less(a, b):
+    return tf.less(a, b)
+
+
+def LessOrEqual(a, b):
+    return tf.less_equal(a, b)
+
+
+def BitShift(a, b, *, direction):
+    return tf.bitwise.left_shift(a, b) if direction == "LEFT" else tf.bitwise.right_shift(a, b)
+
+
+def BitwiseAnd(a, b):
+    return tf.bitwise.bitwise_and(a, b)
+
+
+def BitwiseOr(a, b):
+    return tf.bitwise.bitwise_or(a, b)
+
+
+def BitwiseXor(a, b):
+    return tf.bitwise.bitwise_xor(a, b)
+
+
+def _folded(function, tensors):
+    result = tensors[0]
+    for x in tensors[1:]:
+        result = widened(function, result, x)
+    return result
+
+
+def Max(*tensors):
+    return _folded(tf.maximum, tensors)
+
+
+def Min(*tensors):
+    return _folded(tf.minimum, tensors)
+
+
+def Sum(*tensors):
+    return _folded(tf.add, tensors)
+
+
+def Mean(*tensors):
+    return _folded(tf.add, tensors) / len(tensors)
+
+
+def Where(condition, a, b):
+    return tf.where(condition, a, b)
+
+
+def Clip(x, min=None, max=None):
+    if min is not None:
+        x = widened(tf.maximum, x, _same_type(min, x))
+    if max is not None:
+        x = widened(tf.minimum, x, _same_type(max, x))
+    return x
+
+
+def _same_type(value, x):
+    return tf.reshape(value, []) if tf.is_tensor(value) else tf.constant(value, x.dtype)
+
+
+# ---------------------------------------------------------------- types
+
+
+def Cast(x, *, to, saturate=1, round_mode="up"):
+    if round_mode != "up":
+        raise Unsupported("round_mode {!r}".format(round_mode))
+    dtype = dtype_of(to)
+    if dtype == tf.bool:
+        return tf.not_equal(x, tf.zeros_like(x))
+    if dtype.size == 1 and dtype.is_floating:
+        return _to_float8(x, dtype, saturate)
+    return tf.cast(x, dtype)
+
+
+def _to_float8(x, dtype, saturate):
+    """ONNX's table of casts to float 8: with saturate, what is too large (and infinity) becomes the largest number."""
+    if not is_float(x):
+        x = tf.cast(x, tf.float32)
+    if saturate:
+        limit = float(dtype.max)
+        clipped = tf.clip_by_value(tf.cast(x, tf.float32), -limit, limit)
+        return tf.cast(tf.where(tf.math.is_nan(in_wide_float(x)), tf.cast(x, tf.float32), clipped), dtype)
+    return tf.cast(x, dtype)
+
+
+def CastLike(x, like, *, saturate=1):
+    return Cast(x, to=like.dtype.name, saturate=saturate)
+
+
+def BitCast(x, *, to):
+    return tf.bitcast(x, dtype_of(to))
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def Reshape(x, shape, *, allowzero=0):
+    shape = known(shape, "shape")
+    if not allowzero:
+        shape = [x.shape[i] if extent == 0 else extent for i, extent in enumerate(shape)]
+    return tf.reshape(x, shape)
+
+
+def Flatten(x, *, axis=1):
+    shape = extents(x)
+    axis = axis if axis >= 0 else axis + len(shape)
+    return tf.reshape(x, [element_count(shape[:axis]), element_count(shape[axis:])])
+
+
+def Transpose(x, *, perm=None):
+    return tf.transpose(x, perm)
+
+
+def Squeeze(x, axes=None):
+    return tf.squeeze(x, known(axes, "axes"))
+
+
+def Unsqueeze(x, axes):
+    axes = known(axes, "axes")
+    rank = len(x.shape) + len(axes)
+    at = {axis % rank for axis in axes}
+    rest = iter(extents(x))
+    return tf.reshape(x, [1 if i in at else next(rest) for i in range(rank)])
+
+
+def Expand(x, shape):
+    shape = [int(e) for e in numpy.broadcast_shapes(tuple(extents(x)), tuple(known(shape, "shape")))]
+    return tf.broadcast_to(x, shape)
+
+
+def Tile(x, repeats):
+    return tf.tile(x, known(repeats, "repeats"))
+
+
+def Shape(x, *, start=0, end=None):
+    return tf.constant(extents(x)[start:end], tf.int64)
+
+
+def Size(x):
+    return tf.constant(element_count(extents(x)), tf.int64)
+
+
+def Concat(*tensors, axis):
+    return tf.concat(tensors, axis)
+
+
+def Split(x, split=None, *, axis=0, num_outputs=None):
+    if split is None:
+        extent = extents(x)[axis]
+        size = -(-extent // num_outputs)
+        split = [size] * (num_outputs - 1) + [extent - size * (num_outputs - 1)]
+    return tuple(tf.split(x, known(split, "split"), axis))
+
+
+def Slice(x, starts, ends, axes=None, steps=None):
+    starts, ends = known(starts, "starts"), known(ends, "ends")
+    axes = list(range(len(starts))) if axes is None else known(axes, "axes")
+    steps = [1] * len(starts) if steps is None else known(steps, "steps")
+    shape = extents(x)
+    slices = [slice(None)] * len(shape)
+    for start, end, axis, step in zip(starts, ends, axes, steps):
+        first, last, step = slice(start, end, step).indices(shape[axis])
+        # A last of -1 means "through the first element", which a slice says with None.
+        slices[axis] = slice(first, None if last < 0 else last, step)
+        if (last - first) * step <= 0:
+            slices[axis] = slice(0, 0)
+    return x[tuple(slices)]
+
+
+def Pad(x, pads, constant_value=None, axes=None, *, mode="constant"):
+    pads, axes = known(pads, "pads"), known(axes, "axes")
+    rank = len(x.shape)
+    axes = range(rank) if axes is None else axes
+    pairs = [(0, 0)] * rank
+    for i, axis in enumerate(axes):
+        pairs[axis] = (pads[i], pads[i + len(axes)])
+    for axis, pair in enumerate(pairs):
+        if min(pair) < 0:
+            cut = slice(max(-pair[0], 0), extents(x)[axis] - max(-pair[1], 0))
+            x = x[(slice(None),) * axis + (cut,)]
+    pairs = [[max(begin, 0), max(end, 0)] for begin, end in pairs]
+    if mode == "constant":
+        value = 0 if constant_value is None else constant_value
+        value = tf.cast(tf.reshape(value, []), x.dtype) if tf.is_tensor(value) else tf.constant(value, x.dtype)
+        return tf.pad(x, pairs, constant_values=value)
+    for axis, pair in enumerate(pairs):
+        if any(pair):
+            x = tf.gather(x, numpy.pad(numpy.arange(extents(x)[axis]), pair, mode=mode), axis=axis)
+    return x
+
+
+def CenterCropPad(x, shape, *, axes=None):
+    wanted = known(shape, "shape")
+    for axis, extent in zip(range(len(x.shape)) if axes is None else axes, wanted):
+        have = extents(x)[axis]
+        before = abs(extent - have) // 2
+        if extent < have:
+            axis = axis % len(x.shape)
+            x = x[(slice(None),) * axis + (slice(before, before + extent),)]
+        elif extent > have:
+            x = Pad(x, [before, extent - have - before], axes=[axis])
+    return x
+
+
+def Trilu(x, k=0, *, upper=1):
+    k = scalar(k, "k")
+    rows, columns = extents(x)[-2:]
+    kept = numpy.triu(numpy.ones((rows, columns), bool), k) if upper else numpy.tri(rows, columns, k, bool)
+    return tf.where(kept, x, tf.zeros_like(x))
+
+
+def DepthToSpace(x, *, blocksize, mode="DCR", layout="NCHW"):
+    if mode == "DCR":
+        return on_images(x, layout, lambda x: tf.nn.depth_to_space(x, blocksize) if blocksize > 1 else x)
+
+    def column_row(x):
+        n, h, w, c = extents(x)
+        x = tf.reshape(x, [n, h, w, c // blocksize**2, blocksize, blocksize])
+        return tf.reshape(tf.transpose(x, [0, 1, 4, 2, 5, 3]), [n, h * blocksize, w * blocksize, -1])
+
+    return on_images(x, layout, column_row)
+
+
+def SpaceToDepth(x, *, blocksize, layout="NCHW"):
+    return on_images(x, layout, lambda x: tf.nn.space_to_depth(x, blocksize) if blocksize > 1 else x)
+
+
+def Col2Im(x, image_shape, block_shape, *, dilations=None, pads=None, strides=None):
+    """Sums overlapping blocks: the gradient of cutting them out."""
+    image, block = known(image_shape, "image_shape"), known(block_shape, "block_shape")
+    rank = len(image)
+    dilations, strides, pads = dilations or [1] * rank, strides or [1] * rank, pads or [0] * (2 * rank)
+    padded = [image[i] + pads[i] + pads[i + rank] for i in range(rank)]
+    counts = [(padded[i] - (block[i] - 1) * dilations[i] - 1) // strides[i] + 1 for i in range(rank)]
+    taps = numpy.stack(numpy.meshgrid(*[numpy.arange(b) * d for b, d in zip(block, dilations)], indexing="ij"), -1)
+    at = numpy.stack(numpy.meshgrid(*[numpy.arange(c) * s for c, s in zip(counts, strides)], indexing="ij"), -1)
+    where = taps.reshape(-1, 1, rank) + at.reshape(1, -1, rank)
+    flat = numpy.ravel_multi_index(tuple(where.reshape(-1, rank).T), padded)
+    n, channels = extents(x)[0], extents(x)[1] // element_count(block)
+    values = tf.transpose(tf.reshape(x, [n * channels, -1]))
+    summed = tf.transpose(tf.math.unsorted_segment_sum(values, flat, element_count(padded)))
+    summed = tf.reshape(summed, [n, channels] + padded)
+    return summed[(slice(None),) * 2 + tuple(slice(pads[i], pads[i] + image[i]) for i in range(rank))]
+
+
+# ---------------------------------------------------------------- constants and ranges
+
+
+def ConstantOfShape(input, *, value=None):
+    value = numpy.zeros(1, numpy.float32) if value is None else value
+    return tf.fill(known(input, "shape"), tf.constant(value.reshape(())))
+
+
+def EyeLike(x, *, dtype=None, k=0):
+    return tf.constant(numpy.eye(*extents(x), k=k), x.dtype if dtype is None else dtype_of(dtype))
+
+
+def Range(start, limit, delta):
+    return tf.range(start, limit, delta)
+
+
+def OneHot(indices, values, depth, *, axis=-1):
+    depth = int(scalar(depth, "depth"))
+    indices = tf.cast(indices, tf.int64)
+    indices = tf.where(indices < 0, indices + depth, indices)
+    chosen = tf.one_hot(indices, depth, on_value=True, off_value=False, axis=axis, dtype=tf.bool)
+    return tf.where(chosen, values[1], values[0])
+
+
+# ---------------------------------------------------------------- gather and scatter
+
+
+def _not_negative(indices, extent):
+    """ONNX counts a negative index from the end."""
+    static = tf.get_static_value(indices)
+    if static is not None:
+        return numpy.where(static < 0, static + extent, static)
+    return tf.where(indices < 0, indices + tf.cast(extent, indices.dtype), indices)
+
+
+def Gather(x, indices, *, axis=0):
+    return tf.gather(x, _not_negative(indices, extents(x)[axis]), axis=axis)
+
+
+def _element_places(x, indices, axis):
+    """The full coordinates that GatherElements and ScatterElements mean: [..., rank]."""
+    shape = extents(indices)
+    indices = tf.cast(_not_negative(indices, extents(x)[axis]), tf.int64)
+    grid = numpy.meshgrid(*[numpy.arange(extent) for extent in shape], indexing="ij")
+    axis = axis % len(shape)
+    return tf.stack([indices if i == axis else tf.constant(places) for i, places in enumerate(grid)], axis=-1)
+
+
+def GatherElements(x, indices, *, axis=0):
+    return tf.gather_nd(x, _element_places(x, indices, axis))
+
+
+def GatherND(x, indices, *, batch_dims=0):
+    shape = extents(x)[batch_dims : batch_dims + extents(indices)[-1]]
+    return tf.gather_nd(x, _not_negative(indices, numpy.array(shape)), batch_dims=batch_dims)
+
+
+def _scattered(x, places, updates, reduction):
+    operation = {
+        "none": tf.tensor_scatter_nd_update,
+        "add": tf.tensor_scatter_nd_add,
+        "min": tf.tensor_scatter_nd_min,
+        "max": tf.tensor_scatter_nd_max,
+    }.get(reduction)
+    if operation is None:
+        raise Unsupported("reduction {!r}".format(reduction))
+    return operation(x, places, updates)
+
+
+def ScatterElements(x, indices, updates, *, axis=0, reduction="none"):
+    return _scattered(x, _element_places(x, indices, axis), updates, reduction)
+
+
+def ScatterND(x, indices, updates, *, reduction="none"):
+    shape = extents(x)[: extents(indices)[-1]]
+    return _scattered(x, _not_negative(indices, numpy.array(shape)), updates, reduction)
+
+
+def TensorScatter(past, update, write_indices=None, *, axis=-2, mode="linear"):
+    """Writes `update` along an axis, from a position that each batch element has for itself."""
+    shape, new = extents(past), extents(update)
+    axis = axis % len(shape)
+    starts = tf.zeros([shape[0]], tf.int64) if write_indices is None else tf.cast(write_indices, tf.int64)
+    at = tf.expand_dims(starts, 1) + tf.range(new[axis], dtype=tf.int64)
+    if mode == "circular":
+        at = at % shape[axis]
+    places = tf.reshape(at, [shape[0]] + [1] * (axis - 1) + [new[axis]] + [1] * (len(shape) - axis - 1))
+    return ScatterElements(past, tf.broadcast_to(places, new), update, axis=axis)
+
+
+def ReverseSequence(x, lengths, *, batch_axis=1, time_axis=0):
+    return tf.reverse_sequence(x, lengths, seq_axis=time_axis, batch_axis=batch_axis)
+
+
+def Compress(x, condition, *, axis=None):
+    if axis is None:
+        x, axis = tf.reshape(x, [-1]), 0
+    return tf.gather(x, tf.reshape(tf.where(condition), [-1]), axis=axis)
+
+
+def NonZero(x):
+    return tf.transpose(tf.where(tf.not_equal(x, tf.zeros_like(x))))
+
+
+# ---------------------------------------------------------------- order
+
+
+def _sorted_axis(x, axis, function):
+    """Apply a function of the last axis to another one."""
+    rank = len(x.shape)
+    axis = axis % rank
+    if axis == rank - 1:
+        return function(x)
+    perm = [i for i in range(rank) if i != axis] + [axis]
+    back = numpy.argsort(perm)
+    return tuple(tf.transpose(part, back) for part in function(tf.transpose(x, perm)))
+
+
+def TopK(x, K, *, axis=-1, largest=1, sorted=1):
+    K = int(scalar(K, "K"))
+
+    def top(x):
+        if largest:
+            return tuple(tf.math.top_k(x, K, index_type=tf.int64))
+        turned = tf.negative if is_float(x) else tf.bitwise.invert
+        values, indices = tf.math.top_k(turned(x), K, index_type=tf.int64)
+        return turned(values), indices
+
+    return _sorted_axis(x, axis, top)
+
+
+def _arg(function, x, axis, keepdims, select_last_index):
+    if select_last_index:
+        found = extents(x)[axis] - 1 - function(tf.reverse(x, [axis]), axis, tf.int64)
+    else:
+        found = function(x, axis, tf.int64)
+    return tf.expand_dims(found, axis) if keepdims else found
+
+
+def ArgMax(x, *, axis=0, keepdims=1, select_last_index=0):
+    return _arg(tf.argmax, x, axis, keepdims, select_last_index)
+
+
+def ArgMin(x, *, axis=0, keepdims=1, select_last_index=0):
+    return _arg(tf.argmin, x, axis, keepdims, select_last_index)
+
+
+def CumSum(x, axis, *, exclusive=0, reverse=0):
+    return tf.cumsum(x, scalar(axis, "axis"), bool(exclusive), bool(reverse))
+
+
+def CumProd(x, axis, *, exclusive=0, reverse=0):
+    return tf.math.cumprod(x, scalar(axis, "axis"), bool(exclusive), bool(reverse))
+
+
+# ---------------------------------------------------------------- reductions
+
+
+def _reduced(function, x, axes, keepdims, noop_with_empty_axes, each=None):
+    """`each` is what the reduction does to a single element, for the case without axes."""
+    axes = known(axes, "axes")
+    if not axes:
+        if noop_with_empty_axes:
+            return each(x) if each else x
+        axes = None
+    return widened(lambda x: function(x, axis=axes, keepdims=bool(keepdims)), x)
+
+
+def ReduceSum(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_sum, x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceMean(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_mean, x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceMax(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_max, x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceMin(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_min, x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceProd(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_prod, x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceL1(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_sum, Abs(x), axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceL2(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return tf.sqrt(_reduced(tf.reduce_sum, tf.square(x), axes, keepdims, noop_with_empty_axes))
+
+
+def ReduceSumSquare(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_sum, tf.square(x), axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceLogSum(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return tf.math.log(_reduced(tf.reduce_sum, x, axes, keepdims, noop_with_empty_axes))
+
+
+def ReduceLogSumExp(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    return _reduced(tf.reduce_logsumexp, x, axes, keepdims, noop_with_empty_axes)
+
+
+# ---------------------------------------------------------------- products
+
+
+def MatMul(a, b):
+    if len(a.shape) == 1 and len(b.shape) == 1:
+        return tf.reduce_sum(a * b)
+    if len(a.shape) == 1:
+        return tf.squeeze(MatMul(tf.expand_dims(a, 0), b), -2)
+    if len(b.shape) == 1:
+        return tf.squeeze(MatMul(a, tf.expand_dims(b, 1)), -1)
+    return widened(tf.matmul, a, b)
+
+
+def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
+    y = tf.matmul(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
+    if alpha != 1:
+        y = _scaled(y, alpha)
+    if c is None:
+        return y
+    if beta != 1:
+        c = _scaled(c, beta)
+    return tf.nn.bias_add(y, c) if extents(c) == extents(y)[1:] else y + c
+
+
+def _scaled(x, factor):
+    if is_float(x):
+        return factor * x
+    if factor != int(factor):
+        raise Unsupported("integers times {}".format(factor))
+    return int(factor) * x
+
+
+def Einsum(*tensors, equation):
+    return tf.einsum(equation.replace(" ", ""), *tensors)
+
+
+def Det(x):
+    return tf.linalg.det(x)
+
+
+# ---------------------------------------------------------------- convolutions and pools
+
+
+def Conv(
+    x,
+    w,
+    b=None,
+    *,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    pads=None,
+    strides=None,
+    layout="NCHW",
+):
+    if layout == "NCHW":
+        w = kernel_to_channels_last(w)
+    window = Window(_last(x, layout), extents(w)[:-2], strides, dilations, pads, auto_pad)
+
+    def convolution(x):
+        y = convolve(x, w, window, group)
+        return y if b is None else tf.nn.bias_add(y, b)
+
+    return on_images(x, layout, convolution)
+
+
+class _last:
+    """The shape that an image has, or would have, channels-last."""
+
+    def __init__(self, x, layout):
+        shape = extents(x)
+        self.shape = shape if layout == "NHWC" else [shape[0]] + shape[2:] + [shape[1]]
+
+
+def ConvTranspose(
+    x,
+    w,
+    b=None,
+    *,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    output_padding=None,
+    output_shape=None,
+    pads=None,
+    strides=None,
+    layout="NCHW",
+):
+    if layout == "NCHW":
+        w = kernel_to_channels_last(w)
+    inputs, kernel = _last(x, layout).shape[1:-1], extents(w)[:-2]
+    rank = len(inputs)
+    strides, dilations = strides or [1] * rank, dilations or [1] * rank
+    extra, pads = output_padding or [0] * rank, list(pads or [0] * (2 * rank))
+    # All that the inputs reach, and how much of it is cut off.
+    full = [s * (n - 1) + e + (k - 1) * d + 1 for s, n, e, k, d in zip(strides, inputs, extra, kernel, dilations)]
+    if output_shape is None and auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        output_shape = [n * s for n, s in zip(inputs, strides)]
+    if output_shape is None:
+        outputs = [f - b - e for f, b, e in zip(full, pads[:rank], pads[rank:])]
+        begins = pads[:rank]
+    else:
+        outputs = list(output_shape)[-rank:]
+        totals = [f - o for f, o in zip(full, outputs)]
+        begins = [total // 2 if auto_pad == "SAME_UPPER" else total - total // 2 for total in totals]
+    if min(begins) < 0 or min(outputs) < 0:
+        raise Unsupported("an output larger than what the inputs reach")
+
+    def convolution(x):
+        y = convolve_transposed(x, w, list(strides), list(dilations), group, outputs, begins)
+        return y if b is None else tf.nn.bias_add(y, b)
+
+    return on_images(x, layout, convolution)
+
+
+def MaxPool(
+    x,
+    *,
+    kernel_shape,
+    auto_pad="NOTSET",
+    ceil_mode=0,
+    dilations=None,
+    pads=None,
+    storage_order=0,
+    strides=None,
+    layout="NCHW",
+):
+    window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    narrow = x.dtype if x.dtype.size == 1 else None
+    if narrow:
+        x = tf.cast(x, tf.float32)
+    y = on_images(x, layout, lambda x: max_pool(x, window))
+    return tf.cast(y, narrow) if narrow else y
+
+
+def AveragePool(
+    x,
+    *,
+    kernel_shape,
+    auto_pad="NOTSET",
+    ceil_mode=0,
+    count_include_pad=0,
+    dilations=None,
+    pads=None,
+    strides=None,
+    layout="NCHW",
+):
+    window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    return on_images(x, layout, lambda x: average_pool(x, window, count_include_pad))
+
+
+def LpPool(
+    x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, p=2, pads=None, strides=None, layout="NCHW"
+):
+    window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    return on_images(x, layout, lambda x: sum_pool(tf.abs(x) ** p, window) ** (1 / p))
+
+
+def _spatial(x, layout):
+    rank = len(x.shape)
+    return list(range(1, rank - 1)) if layout == "NHWC" else list(range(2, rank))
+
+
+def GlobalAveragePool(x, *, layout="NCHW"):
+    return tf.reduce_mean(x, _spatial(x, layout), keepdims=True)
+
+
+def GlobalMaxPool(x, *, layout="NCHW"):
+    return tf.reduce_max(x, _spatial(x, layout), keepdims=True)
+
+
+def GlobalLpPool(x, *, p=2, layout="NCHW"):
+    return tf.reduce_sum(tf.abs(x) ** p, _spatial(x, layout), keepdims=True) ** (1 / p)
+
+
+def Resize(
+    x,
+    roi=None,
+    scales=None,
+    sizes=None,
+    *,
+    antialias=0,
+    axes=None,
+    coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75,
+    exclude_outside=0,
+    extrapolation_value=0.0,
+    keep_aspect_ratio_policy="stretch",
+    mode="nearest",
+    nearest_mode="round_prefer_floor",
+):
+    return resized(
+        x,
+        known(roi, "roi"),
+        known(scales, "scales"),
+        known(sizes, "sizes"),
+        antialias=antialias,
+        axes=axes,
+        transformation=coordinate_transformation_mode,
+        cubic=cubic_coeff_a,
+        exclude_outside=exclude_outside,
+        extrapolation=extrapolation_value,
+        policy=keep_aspect_ratio_policy,
+        mode=mode,
+        nearest=nearest_mode,
+    )
+
+
+# ---------------------------------------------------------------- normalisation
+
+
+def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum=0.9, training_mode=0, layout="NCHW"):
+    if not training_mode:
+        return _normalised_by(x, scale, bias, mean, variance, epsilon, layout)
+    shape = extents(x)
+    channels = shape[-1 if layout == "NHWC" else 1]
+    if x.dtype not in (tf.float32, tf.float16, tf.bfloat16) or scale.dtype != tf.float32:
+        raise Unsupported("training with {} and a scale of {}".format(x.dtype.name, scale.dtype.name))
+
+    def fused(x):
+        flat = x if len(x.shape) == 4 else tf.reshape(x, [-1, 1, 1, channels])
+        y, batch_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=flat, scale=scale, offset=bias, mean=mean, variance=variance, epsilon=epsilon, is_training=True
+        )
+        statistics.extend([batch_mean, unbiased])
+        return tf.reshape(y, x.shape)
+
+    statistics = []
+    y = on_images(x, layout, fused) if len(shape) > 2 else fused(x)
+    batch_mean, unbiased = statistics
+    count = element_count(shape) // channels
+    # workaround: TensorFlow gives the variance of a sample, n / (n - 1) times ONNX's
+    batch_variance = unbiased * ((count - 1) / count)
+    running_mean = mean * momentum + batch_mean * (1 - momentum)
+    running_variance = variance * momentum + batch_variance * (1 - momentum)
+    return y, running_mean, running_variance
+
+
+def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
+    """With constant statistics; the fused kernel is the one that Grappler merges into a convolution before it."""
+    if layout == "NHWC" and x.dtype == scale.dtype == mean.dtype == tf.float32:
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=bias, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        )[0]
+    wide = tf.float64 if x.dtype == tf.float64 else tf.float32
+    scale, bias, mean, variance = (tf.cast(v, wide) for v in (scale, bias, mean, variance))
+    factor = scale * tf.math.rsqrt(variance + epsilon)
+    offset = bias - mean * factor
+    if layout == "NCHW":
+        factor, offset = channelwise(factor, x), channelwise(offset, x)
+    return tf.cast(tf.cast(x, wide) * factor + offset, x.dtype)
+
+
+def _standardised(x, axes, epsilon):
+    """(x - mean) / sqrt(variance + epsilon) over axes."""
+    mean, variance = tf.nn.moments(x, axes, keepdims=True)
+    return (x - mean) * tf.math.rsqrt(variance + epsilon)
+
+
+def InstanceNormalization(x, scale, bias, *, epsilon=1e-5, layout="NCHW"):
+    if layout == "NCHW":
+        scale, bias = channelwise(scale, x), channelwise(bias, x)
+    return _standardised(x, _spatial(x, layout), epsilon) * scale + bias
+
+
+def GroupNormalization(x, scale, bias, *, num_groups, epsilon=1e-5, stash_type="float32", layout="NCHW"):
+    shape = extents(x)
+    channels = shape[-1 if layout == "NHWC" else 1]
+    if layout == "NHWC":
+        split = shape[:-1] + [num_groups, channels // num_groups]
+        axes = list(range(1, len(shape) - 1)) + [len(shape)]
+    else:
+        split = [shape[0], num_groups, channels // num_groups] + shape[2:]
+        axes = list(range(2, len(split)))
+        scale, bias = channelwise(scale, x), channelwise(bias, x)
+    wide = dtype_of(stash_type)
+    y = tf.reshape(_standardised(tf.cast(tf.reshape(x, split), wide), axes, epsilon), shape)
+    return tf.cast(y, x.dtype) * scale + bias
+
+
+def LayerNormalization(x, scale, bias=None, *, axis=-1, epsilon=1e-5, stash_type="float32"):
+    rank = len(x.shape)
+    axes = list(range(axis % rank, rank))
+    wide = tf.cast(x, dtype_of(stash_type))
+    mean, variance = tf.nn.moments(wide, axes, keepdims=True)
+    deviation = tf.math.rsqrt(variance + epsilon)
+    y = tf.cast((wide - mean) * deviation, x.dtype) * scale
+    return (y if bias is None else y + bias), mean, deviation
+
+
+def RMSNormalization(x, scale, *, axis=-1, epsilon=1e-5, stash_type="float32"):
+    rank = len(x.shape)
+    wide = tf.cast(x, dtype_of(stash_type))
+    power = tf.reduce_mean(tf.square(wide), list(range(axis % rank, rank)), keepdims=True)
+    return tf.cast(wide * tf.math.rsqrt(power + epsilon), x.dtype) * scale
+
+
+def MeanVarianceNormalization(x, *, axes=(0, 2, 3)):
+    mean, variance = tf.nn.moments(x, list(axes), keepdims=True)
+    return (x - mean) / (tf.sqrt(variance) + 1e-9)
+
+
+def LpNormalization(x, *, axis=-1, p=2):
+    size = tf.reduce_sum(tf.abs(x), axis, keepdims=True)
+    if p == 2:
+        size = tf.sqrt(tf.reduce_sum(tf.square(x), axis, keepdims=True))
+    return tf.math.divide_no_nan(x, size)
+
+
+def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0, layout="NCHW"):
+    def normalised(x):
+        """TensorFlow's window reaches as far to both sides, so an even size is summed by hand."""
+        if size % 2 == 1 and len(x.shape) == 4:
+            return tf.nn.local_response_normalization(x, size // 2, bias, alpha / size, beta)
+        before, after = (size - 1) // 2, size // 2
+        squares = tf.pad(tf.square(x), [[0, 0]] * (len(x.shape) - 1) + [[before, after]])
+        channels = extents(x)[-1]
+        total = tf.add_n([squares[..., i : i + channels] for i in range(size)])
+        return x / (bias + alpha / size * total) ** beta
+
+    return on_images(x, layout, normalised)
+
+
+def Softmax(x, *, axis=-1):
+    return in_float(lambda x: tf.nn.softmax(x, axis), x)
+
+
+def LogSoftmax(x, *, axis=-1):
+    return in_float(lambda x: tf.nn.log_softmax(x, axis), x)
+
+
+def Hardmax(x, *, axis=-1):
+    return tf.one_hot(tf.argmax(x, axis), extents(x)[axis], axis=axis, dtype=x.dtype)
+
+
+def Dropout(x, ratio=0.5, training_mode=0, *, seed=None):
+    training = scalar(training_mode, "training_mode")
+    ratio = scalar(ratio, "ratio")
+    if not training or ratio == 0:
+        return tf.identity(x), tf.ones(x.shape, tf.bool)
+    kept = tf.random.uniform(x.shape, seed=None if seed is None else int(seed)) >= ratio
+    return tf.where(kept, x / (1 - ratio), tf.zeros_like(x)), kept
+
+
+# ---------------------------------------------------------------- losses
+
+
+def _classes_last(scores, layout):
+    return scores if layout == "NHWC" or len(scores.shape) == 2 else to_channels_last(scores)
+
+
+def _reduced_loss(loss, labels, weights, ignore_index, reduction):
+    """Weigh the loss of every element, and reduce; the mean is over the weights that counted."""
+    weight = None if weights is None else tf.gather(weights, labels)
+    if ignore_index is not None:
+        counted = tf.cast(tf.not_equal(ignore_index[0], ignore_index[1]), loss.dtype)
+        weight = counted if weight is None else weight * counted
+    if weight is not None:
+        # An ignored element must not reach the sum, even where its score is infinite.
+        loss = tf.where(weight == 0, tf.zeros_like(loss), loss * weight)
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return tf.reduce_sum(loss)
+    return tf.reduce_mean(loss) if weight is None else tf.reduce_sum(loss) / tf.reduce_sum(weight)
+
+
+def SoftmaxCrossEntropyLoss(scores, labels, weights=None, *, ignore_index=None, reduction="mean", layout="NCHW"):
+    logits = _classes_last(scores, layout)
+    given, labels = labels, labels if ignore_index is None else _inside(labels, ignore_index)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    ignored = None if ignore_index is None else (given, tf.cast(ignore_index, given.dtype))
+    loss = _reduced_loss(loss, labels, weights, ignored, reduction)
+    log_prob = tf.nn.log_softmax(scores, -1 if layout == "NHWC" else 1)
+    return loss, log_prob
+
+
+def _inside(labels, ignore_index):
+    """Labels with a valid one in place of the ignored."""
+    return tf.where(tf.equal(labels, tf.cast(ignore_index, labels.dtype)), tf.zeros_like(labels), labels)
+
+
+def NegativeLogLikelihoodLoss(scores, labels, weights=None, *, ignore_index=None, reduction="mean", layout="NCHW"):
+    given, labels = labels, labels if ignore_index is None else _inside(labels, ignore_index)
+    log_prob = _classes_last(scores, layout)
+    loss = -tf.gather(log_prob, labels, batch_dims=len(labels.shape))
+    ignored = None if ignore_index is None else (given, tf.cast(ignore_index, given.dtype))
+    return _reduced_loss(loss, labels, weights, ignored, reduction)
+
+
+# ---------------------------------------------------------------- recurrence
+
+
+def RNN(
+    x,
+    w,
+    r,
+    b=None,
+    lengths=None,
+    h=None,
+    *,
+    hidden_size,
+    activation_alpha=None,
+    activation_beta=None,
+    activations=None,
+    clip=None,
+    direction="forward",
+    layout=0,
+):
+    layer = recurrent.Layer(
+        x, lengths, direction, layout, clip, activations, activation_alpha, activation_beta, ["Tanh"]
+    )
+    return recurrent.rnn(layer, w, r, b, h, hidden_size)
+
+
+def GRU(
+    x,
+    w,
+    r,
+    b=None,
+    lengths=None,
+    h=None,
+    *,
+    hidden_size,
+    activation_alpha=None,
+    activation_beta=None,
+    activations=None,
+    clip=None,
+    direction="forward",
+    layout=0,
+    linear_before_reset=0,
+):
+    defaults = ["Sigmoid", "Tanh"]
+    layer = recurrent.Layer(
+        x, lengths, direction, layout, clip, activations, activation_alpha, activation_beta, defaults
+    )
+    return recurrent.gru(layer, w, r, b, h, hidden_size, linear_before_reset)
+
+
+def LSTM(
+    x,
+    w,
+    r,
+    b=None,
+    lengths=None,
+    h=None,
+    c=None,
+    p=None,
+    *,
+    hidden_size,
+    activation_alpha=None,
+    activation_beta=None,
+    activations=None,
+    clip=None,
+    direction="forward",
+    input_forget=0,
+    layout=0,
+):
+    defaults = ["Sigmoid", "Tanh", "Tanh"]
+    layer = recurrent.Layer(
+        x, lengths, direction, layout, clip, activations, activation_alpha, activation_beta, defaults
+    )
+    return recurrent.lstm(layer, w, r, b, h, c, p, hidden_size, input_forget)
