@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import json
 import os
 
@@ -24,21 +23,17 @@ for _module in (ops, ops_nn, ops_loss, ops_recurrent):
 
 
 class Graph:
-    """A Program as symbols.
-
-    values: every tensor of the Program. forms: how weights are kept. in_place: initializers that BatchNorm
-    updates by itself. updates: {initializer: Value} for the others of `training.updates`.
+    """A Program as symbols. values: every tensor of it. updates: {initializer: Value} of `training.updates`, without
+    those in `running`, the statistics that BatchNorm shall update by itself. forms: how weights are kept.
     """
 
-    def __init__(self, program, cudnn):
-        self.program = program
-        self.in_place = _running_statistics(program)
-        self.forms = storage.plan(program, cudnn and self.in_place)
+    def __init__(self, program, forms, running=frozenset()):
+        self._program = program
+        self._forms = forms
+        self._running = running
         uses = _uses(program)
-        trained = set(program.training.parameters) | set(program.training.updates) if program.training else set()
         values = {tensor.name: symbols.variable(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
-        for tensor in program.initializers:
-            values[tensor.name] = self._weight(tensor, tensor.name in trained)
+        values.update((tensor.name, self._weight(tensor)) for tensor in program.initializers)
 
         def bind(value, tensor):
             if (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
@@ -52,27 +47,20 @@ class Graph:
 
         self.values = lower(program, OPERATORS, values, bind)
         updates = program.training.updates if program.training else {}
-        self.updates = {name: self.values[new] for name, new in updates.items() if name not in self.in_place}
+        self.updates = {name: self.values[new] for name, new in updates.items() if name not in running}
 
-    def _weight(self, tensor, trained):
-        array = None if trained else self.program.weights[tensor.name]
-        form = self.forms.get(tensor.name)
+    def _weight(self, tensor):
+        training = self._program.training
+        changes = training and (tensor.name in training.parameters or tensor.name in training.updates)
+        array = None if changes else self._program.weights[tensor.name]
+        running = tensor.name in self._running
+        form = self._forms.get(tensor.name)
         if form is None:
-            running = tensor.name in self.in_place
             return symbols.variable(tensor.name, tensor.shape, tensor.dtype, array=array, running=running)
-        shape = form.to_mxnet(numpy.empty(tensor.shape, tensor.dtype)).shape
-        kept = form.to_mxnet(array) if array is not None else None
-        stored = symbols.variable(tensor.name, shape, tensor.dtype, array=kept, running=tensor.name in self.in_place)
-        restored = form.restore(stored)
-        return Value(restored.symbol, tensor.shape, tensor.dtype, array=array, stored=stored, running=stored.running)
-
-    def stored(self, name):
-        """An initializer's array as the network keeps it."""
-        array = self.program.weights[name]
-        return self.forms[name].to_mxnet(array) if name in self.forms else array
-
-    def to_onnx(self, name, array):
-        return self.forms[name].to_onnx(array) if name in self.forms else array
+        kept = form.to_mxnet(numpy.empty(tensor.shape, tensor.dtype) if array is None else array)
+        stored = symbols.variable(tensor.name, kept.shape, tensor.dtype, array=None if array is None else kept)
+        symbol = form.restore(stored).symbol
+        return Value(symbol, tensor.shape, tensor.dtype, array=array, stored=stored, running=running)
 
 
 def _group(values):
@@ -86,73 +74,84 @@ def _uses(program):
     for node in program.nodes:
         uses.update(node.inputs)
         uses.update(node.operands.values())
-    if program.training:
-        uses.update([program.training.loss])
-        uses.update(program.training.updates.values())
     return uses
 
 
 def _running_statistics(program):
     """The running statistics that BatchNorm itself can update, as a set of initializers.
 
-    BatchNorm does so in its backward pass, so its own parameters must be trained, and nothing else may read the
-    statistics or what they become.
+    It does so in its backward pass, so its own parameters must be trained; and no node may read the statistics
+    elsewhere, or what they become.
     """
-    if program.training is None:
-        return set()
-    uses, found = _uses(program), set()
+    training, found = program.training, set()
+    reads = collections.Counter(name for node in program.nodes for name in node.inputs)
     for node in program.nodes:
         if node.op != "BatchNormalization" or not node.attributes.get("training_mode", 0) or len(node.outputs) < 3:
             continue
-        pairs = list(zip(node.inputs[3:], node.outputs[1:]))
+        old, new = node.inputs[3:], node.outputs[1:]
         if (
-            set(node.inputs[1:3]) <= set(program.training.parameters)
-            and all(program.training.updates.get(old) == new for old, new in pairs)
-            and all(uses[name] == 1 for pair in pairs for name in pair)
+            set(node.inputs[1:3]) <= set(training.parameters)
+            and all(training.updates.get(before) == after for before, after in zip(old, new))
+            and all(reads[before] == 1 and reads[after] == 0 for before, after in zip(old, new))
             and all(program.tensors[name].dtype == "float32" for name in node.inputs)
         ):
-            found.update(node.inputs[3:])
+            found.update(old)
     return found
 
 
 class MXNetNetwork(Network):
-    """All weights are arrays on the device, changed only in place; staged inputs are complete argument lists."""
+    """All weights are arrays on the device, changed only in place; staged inputs are complete argument lists.
+
+    A training Program has two symbols: its outputs, and the step, in which BatchNorm updates its statistics.
+    """
 
     def __init__(self, program, context, options):
         self._program = program
         self._context = context
         self._mode = options.mode
         cudnn = context.device_type == "gpu" and options.cudnn
-        graph = self._graph = Graph(program, cudnn)
-        training = program.training
-        self._outputs = _group([graph.values[tensor.name] for tensor in program.outputs])
-        symbols_used = [self._outputs]
-        if training:
-            self._training = _group([graph.values[training.loss]] + list(graph.updates.values()))
-            symbols_used.append(self._training)
-        names = dict.fromkeys(name for symbol in symbols_used for name in symbol.list_inputs())
-        arrays = symbols.take_constants(names)
-        inputs = {tensor.name for tensor in program.inputs}
-        weights = {tensor.name for tensor in program.initializers}
-        kept = [name for name in names if name in weights] + list(training.parameters if training else ())
-        arrays.update((name, graph.stored(name)) for name in dict.fromkeys(kept + list(graph.updates)))
-        self._arrays = {name: self._array(array) for name, array in arrays.items() if name not in inputs}
-        self._infer = self._executable(self._outputs)
-        if training:
-            self._prepare_training(training)
+        running = _running_statistics(program) if program.training else set()
+        self._forms = storage.plan(program, running if cudnn else ())
+        graph = Graph(program, self._forms)
+        self._symbols = {"infer": _group([graph.values[tensor.name] for tensor in program.outputs])}
+        if program.training:
+            step = Graph(program, self._forms, running)
+            self._symbols["train"] = _group([step.values[program.training.loss]] + list(step.updates.values()))
+            self._kept = sorted(running)
+        self._arrays = self._make_arrays()
+        self._call = {purpose: self._executable(symbol) for purpose, symbol in self._symbols.items()}
+        if program.training:
+            self._prepare_training(program.training, list(step.updates))
         self.synchronize()
 
-    def _prepare_training(self, training):
+    def _make_arrays(self):
+        """Constants and weights on the device, by name."""
+        names = {name for symbol in self._symbols.values() for name in symbol.list_inputs()}
+        arrays = symbols.take_constants(names)
+        training = self._program.training
+        if training:
+            names.update(training.parameters, training.updates)
+        for tensor in self._program.initializers:
+            if tensor.name in names:
+                arrays[tensor.name] = self._to_mxnet(tensor.name, self._program.weights[tensor.name])
+        return {name: self._array(array) for name, array in arrays.items()}
+
+    def _prepare_training(self, training, updated):
         parameters = [self._arrays[name] for name in training.parameters]
         for array in parameters:
             array.attach_grad()
-        self._step = self._executable(self._training)
         self._optimizer = optimizers.make(training.optimizer, parameters, [array.grad for array in parameters])
-        self._updated = [self._arrays[name] for name in self._graph.updates]
-        self._in_place = [self._arrays[name] for name in self._graph.in_place]
+        self._updated = [self._arrays[name] for name in updated]
 
     def _array(self, array):
         return mxnet.nd.array(array, self._context, dtype=array.dtype)
+
+    def _to_mxnet(self, name, array):
+        return self._forms[name].to_mxnet(array) if name in self._forms else array
+
+    def _to_onnx(self, name, array):
+        array = array.asnumpy()
+        return self._forms[name].to_onnx(array) if name in self._forms else array
 
     def _executable(self, symbol):
         if self._mode == "imperative":
@@ -166,14 +165,10 @@ class MXNetNetwork(Network):
     def stage(self, arrays):
         staged = {tensor.name: self._array(arrays[tensor.name]) for tensor in self._program.inputs}
         staged.update(self._arrays)
-        symbols_used = [self._outputs] + ([self._training] if self._program.training else [])
-        return [[staged[name] for name in symbol.list_inputs()] for symbol in symbols_used]
+        return {purpose: [staged[name] for name in s.list_inputs()] for purpose, s in self._symbols.items()}
 
     def infer(self, staged):
-        if self._program.training is None:
-            return self._infer(*staged[0])
-        with autograd.train_mode(), self._restored():
-            return self._infer(*staged[0])
+        return self._call["infer"](*staged["infer"])
 
     def fetch(self, outputs):
         outputs = outputs if isinstance(outputs, list) else [outputs]
@@ -183,55 +178,46 @@ class MXNetNetwork(Network):
         mxnet.nd.waitall()
 
     def train_step(self, staged):
-        results = self._backward(staged)
+        loss, updates = self._backward(staged)
         self._optimizer.update()
-        for array, new in zip(self._updated, results[1:]):
+        for array, new in zip(self._updated, updates):
             new.copyto(array)
-        return results[0]
+        return loss
 
     def _backward(self, staged):
+        """Gradients into the parameters' arrays; returns the loss and the new values of `self._updated`."""
         with autograd.record():
-            results = self._step(*staged[1])
-        results = results if isinstance(results, list) else [results]
-        results[0].backward()
-        return results
-
-    @contextlib.contextmanager
-    def _restored(self):
-        """Running statistics that BatchNorm changes in passing are put back."""
-        before = [array.copy() for array in self._in_place]
-        yield
-        for array, old in zip(self._in_place, before):
-            old.copyto(array)
+            results = self._call["train"](*staged["train"])
+        loss, updates = (results[0], results[1:]) if isinstance(results, list) else (results, ())
+        loss.backward()
+        return loss, updates
 
     def loss(self, value):
         return float(value.asnumpy().reshape(()))
 
     def gradients(self, staged):
-        with self._restored():
-            self._backward(staged)
-        names = self._program.training.parameters
-        return {name: self._graph.to_onnx(name, self._arrays[name].grad.asnumpy()) for name in names}
+        kept = [(self._arrays[name], self._arrays[name].copy()) for name in self._kept]
+        self._backward(staged)
+        for array, before in kept:
+            before.copyto(array)
+        return {name: self._to_onnx(name, self._arrays[name].grad) for name in self._program.training.parameters}
 
     def parameters(self):
         training = self._program.training
-        names = list(training.parameters) + list(training.updates)
-        return {name: self._graph.to_onnx(name, self._arrays[name].asnumpy()) for name in names}
+        return {name: self._to_onnx(name, self._arrays[name]) for name in (*training.parameters, *training.updates)}
 
     def set_parameters(self, arrays):
         for name, array in arrays.items():
-            form = self._graph.forms.get(name)
-            self._arrays[name][:] = form.to_mxnet(array) if form else array
+            self._arrays[name][:] = self._to_mxnet(name, array)
         self._optimizer.reset()
 
     def describe(self):
-        facts = {"mode": self._mode, "stored_transposed_or_reordered": sorted(self._graph.forms)}
-        facts["running_statistics_updated_by_BatchNorm"] = sorted(self._graph.in_place)
-        for name, symbol in (("infer", self._outputs), ("train", getattr(self, "_training", None))):
-            if symbol is not None:
-                nodes = json.loads(symbol.tojson())["nodes"]
-                facts["operators_" + name] = sum(node["op"] != "null" for node in nodes)
-        return facts
+        nodes = {purpose: json.loads(symbol.tojson())["nodes"] for purpose, symbol in self._symbols.items()}
+        return {
+            "mode": self._mode,
+            "operators": {purpose: sum(node["op"] != "null" for node in found) for purpose, found in nodes.items()},
+            "weights_in_mxnet_form": len(self._forms),
+        }
 
     def close(self):
         self.synchronize()
@@ -280,4 +266,4 @@ class MXNetAdapter(Adapter):
         return {"features": enabled, "environment": {name: os.environ.get(name) for name in variables}}
 
 
-ADAPTER = MXNetAdapter()
+ADAPTER = MXNetAdapter

@@ -83,10 +83,10 @@ class Gates(Form):
         return numpy.arange(extent).reshape(len(self.order), -1)[order].reshape(-1)
 
 
-def plan(program, cudnn):
+def plan(program, unbiased):
     """{initializer: Form} for every weight of the Program that is better kept in another form.
 
-    cudnn: whether batch normalization runs on cuDNN.
+    unbiased: running variances that cuDNN updates.
     """
     uses = {}
     for node in program.nodes:
@@ -96,13 +96,13 @@ def plan(program, cudnn):
             uses.setdefault(name, []).append((node, None))
     forms = {}
     for tensor in program.initializers:
-        wanted = {_wish(program, tensor, node, position, cudnn) for node, position in uses.get(tensor.name, ())}
+        wanted = {_wish(program, tensor, node, position, unbiased) for node, position in uses.get(tensor.name, ())}
         if len(wanted) == 1 and None not in wanted:
             forms[tensor.name] = _form(*wanted.pop())
     return forms
 
 
-def _wish(program, tensor, node, position, cudnn):
+def _wish(program, tensor, node, position, unbiased):
     """The form that one use of a weight wants, as arguments of `_form`, or None for ONNX's own."""
     floating = tensor.dtype.startswith("float")
     is_matrix = floating and len(tensor.shape) == 2 and position == 1
@@ -110,7 +110,7 @@ def _wish(program, tensor, node, position, cudnn):
         return ("transposed",)
     if node.op in GATES and position in (1, 2, 3):
         return ("gates", node.op, position)
-    if cudnn and node.op == "BatchNormalization" and position == 4 and node.attributes.get("training_mode", 0):
+    if tensor.name in unbiased and position == 4:
         shape = program.tensors[node.inputs[0]].shape
         return ("unbiased", int(numpy.prod(shape)) // shape[1])
     return None
