@@ -11,7 +11,7 @@ from caffe2.python import core, workspace
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.lowering import operators_of
 from ..kit.program import Program
-from . import ops
+from . import ops, recurrent
 from .network import NET_TYPES, InferenceNetwork, Lowered, TrainingNetwork
 
 #: CPU threads of this process: Caffe2 takes the number once, before anything else, so the controller sets it
@@ -27,7 +27,7 @@ workspace.GlobalInit(
     ]
 )
 
-OPERATORS = operators_of(ops)
+OPERATORS = {**operators_of(ops), **operators_of(recurrent)}
 
 #: Major compute capabilities for which the wheel's CUDA 10.2 build has native code.
 CUDA_MAJORS = (3, 5, 6, 7)

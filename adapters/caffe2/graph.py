@@ -30,6 +30,9 @@ DATA_TYPES = {
     }.items()
 }
 
+#: Types that have gradients.
+FLOATS = {"float16", "float32", "float64"}
+
 _FLOAT = {"float32"}
 _NUMBERS = {"float32", "float64", "int32", "int64"}
 _ANY = set(DATA_TYPES) | {"float16"}
@@ -69,6 +72,8 @@ class Value:
         self.shape = tuple(int(extent) for extent in shape)
         self.dtype = dtype
         self.array = array
+        if dtype in FLOATS:
+            graph.floats.add(blob)
 
     @property
     def rank(self) -> int:
@@ -83,7 +88,9 @@ class Graph:
     """The operators of one net in order, and the blobs that must be fed before it runs.
 
     training: whether gradients will be taken. updated: blobs that an operator may overwrite with their next
-    value, because a training step replaces them (running statistics).
+    value, because a training step replaces them (running statistics), with the factor by which they are kept larger.
+    dangling: outputs whose gradient Caffe2 wants even where nothing reads them, with their shapes. floats: blobs of
+    floating-point numbers.
     """
 
     def __init__(self, training: bool = False):
@@ -91,6 +98,8 @@ class Graph:
         self.updated: Dict[str, float] = {}
         self.operators: List[Any] = []
         self.fed: Dict[str, numpy.ndarray] = {}
+        self.dangling: Dict[str, Tuple[int, ...]] = {}
+        self.floats: Set[str] = set()
         self._count = 0
         self._constants: Dict[Any, Value] = {}
 
@@ -236,6 +245,8 @@ def concat(tensors: Sequence[Value], axis: int) -> Value:
     if len(tensors) == 1:
         return tensors[0]
     first = tensors[0]
+    if all(tensor.array is not None for tensor in tensors):
+        return constant(first, numpy.concatenate([tensor.array for tensor in tensors], axis))
     shape = list(first.shape)
     shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
     return calls("Concat", tensors, [(shape, first.dtype), ((len(tensors),), "int32")], axis=axis)[0]
@@ -245,6 +256,8 @@ def slice_axis(x: Value, axis: int, start: int, stop: int) -> Value:
     """x[start:stop] along one axis, with 0 <= start <= stop <= extent."""
     if (start, stop) == (0, x.shape[axis]):
         return x
+    if x.array is not None:
+        return constant(x, x.array[(slice(None),) * axis + (slice(start, stop),)])
     shape = list(x.shape)
     shape[axis] = stop - start
     starts = [0] * x.rank
@@ -254,8 +267,15 @@ def slice_axis(x: Value, axis: int, start: int, stop: int) -> Value:
 
 
 def split(x: Value, sizes: Sequence[int], axis: int) -> Tuple[Value, ...]:
+    if len(sizes) == 1:
+        return (x,)
+    if x.array is not None:
+        bounds = numpy.cumsum([0] + list(sizes))
+        return tuple(slice_axis(x, axis, start, stop) for start, stop in zip(bounds[:-1], bounds[1:]))
     shapes = [x.shape[:axis] + (size,) + x.shape[axis + 1 :] for size in sizes]
-    return calls("Split", [x], [(shape, x.dtype) for shape in shapes], axis=axis, split=[int(size) for size in sizes])
+    parts = calls("Split", [x], [(shape, x.dtype) for shape in shapes], axis=axis, split=[int(size) for size in sizes])
+    x.graph.dangling.update((part.blob, part.shape) for part in parts)
+    return parts
 
 
 def take(x: Value, indices: Value, axis: int) -> Value:

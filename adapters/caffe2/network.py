@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 import numpy
 from caffe2.proto import caffe2_pb2
@@ -36,7 +36,6 @@ class Lowered:
             self.graph.updated[values[name].blob] = 1.0
         self._producers = {name: node for node in program.nodes for name in node.outputs if name}
         self._labelled = 0
-        self.floats = {values[tensor.name].blob for tensor in program.initializers if tensor.dtype == "float32"}
         self.values = lower(program, operators, values, self._bind)
 
     def _bind(self, result: Value, tensor: Tensor) -> Value:
@@ -71,11 +70,10 @@ def _statistics(program: Program) -> List[str]:
     for node in program.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
-    outputs = {tensor.name for tensor in program.outputs}
 
     def alone(name: str, replacement: str) -> bool:
         nodes = readers.get(name, [])
-        only = len(nodes) == 1 and replacement not in readers and replacement not in outputs
+        only = len(nodes) == 1 and replacement not in readers
         return only and nodes[0].op == "BatchNormalization" and replacement in nodes[0].outputs[1:3]
 
     return [name for name, replacement in program.training.updates.items() if alone(name, replacement)]
@@ -134,8 +132,7 @@ class Caffe2Network(Network):
         if self._device is not None:
             net.device_option.CopyFrom(self._device)
         net.op.extend(operators)
-        written = {output for operator in operators for output in operator.output}
-        net.external_input.extend(sorted({i for operator in operators for i in operator.input} - written))
+        net.external_input.extend(_read_first(operators))
         self._nets.append((name, len(operators)))
         try:
             return self._workspace._create_net(net.SerializeToString())
@@ -153,6 +150,16 @@ class Caffe2Network(Network):
 
     def _fetch(self, blob: str) -> numpy.ndarray:
         return numpy.asarray(self._workspace.fetch_blob(blob))
+
+
+def _read_first(operators: List[Any]) -> List[str]:
+    """The blobs that operators read before any of them writes them."""
+    written: Set[str] = set()
+    found: Dict[str, None] = {}
+    for operator in operators:
+        found.update(dict.fromkeys(name for name in operator.input if name not in written))
+        written.update(operator.output)
+    return list(found)
 
 
 def _checked(array: numpy.ndarray, tensor: Tensor) -> numpy.ndarray:
@@ -203,7 +210,7 @@ class TrainingNetwork(Caffe2Network):
         }
         forward = graph.needed([self._loss] + list(copied.values()) + list(graph.updated))
         loss = lowered.values[training.loss]
-        added, gradients = backward(forward, loss, parameters, lowered.floats)
+        added, gradients = backward(graph, forward, loss, parameters, graph.floats)
         self._optimiser = Optimiser(graph, training.optimizer, parameters, gradients)
         updates = [core.CreateOperator("Copy", [new], [old]) for old, new in copied.items()]
         self._gradients = {name: gradients[lowered.blob(name)] for name in training.parameters}

@@ -717,9 +717,9 @@ def MatMul(a, b):
     if not a.graph.training:
         return call("BatchMatMul", a, b, shape=shape, broadcast=int(a.shape[:-2] != b.shape[:-2]))
     if b.rank == 2:
-        # workaround: BatchMatMul has no gradient where it broadcasts
-        flat = (a.size // a.shape[-1], b.shape[1])
-        return reshape(call("MatMul", a, b, shape=flat, axis_a=a.rank - 1), shape, in_place=True)
+        # workaround: BatchMatMul has no gradient where it broadcasts, MatMul a wrong one beyond two axes
+        bias = constant(a, numpy.zeros(b.shape[1]))
+        return call("FCTransposed", a, b, bias, shape=shape, axis=a.rank - 1)
     # workaround: BatchMatMul has no gradient where it broadcasts
     return call("BatchMatMul", expand(a, batch + a.shape[-2:]), expand(b, batch + b.shape[-2:]), shape=shape)
 

@@ -15,14 +15,19 @@ from .graph import Graph, Value
 _NEVER = 2**40
 
 
-def backward(operators: List[Any], loss: Value, parameters: Sequence[Value], floats: Set[str]):
+def backward(graph: Graph, operators: List[Any], loss: Value, parameters: Sequence[Value], floats: Set[str]):
     """The operators that compute d loss / d parameter, and the gradient's blob by the parameter's.
 
     floats: blobs that hold floating-point numbers: only these have gradients.
     Raises `Unsupported` where Caffe2 would leave out any part of a gradient.
     """
-    _check_gradients(operators, loss.blob, {parameter.blob for parameter in parameters}, floats)
-    added, gradients = core.GradientRegistry.GetBackwardPass(operators, [loss.blob])
+    read = {name for operator in operators for name in operator.input}
+    idle = {output for operator in operators for output in operator.output if output not in read}
+    starts: Dict[str, Any] = {loss.blob: None}
+    for blob in sorted(idle.intersection(graph.dangling) - {loss.blob}):
+        starts[blob] = graph.constant(numpy.zeros(graph.dangling[blob], numpy.float32)).blob
+    _check_gradients(operators, set(starts), {parameter.blob for parameter in parameters}, floats)
+    added, gradients = core.GradientRegistry.GetBackwardPass(operators, starts)
     found = {str(blob): gradient for blob, gradient in gradients.items()}
     for parameter in parameters:
         if not isinstance(found.get(parameter.blob), (str, core.BlobReference)):
@@ -30,19 +35,19 @@ def backward(operators: List[Any], loss: Value, parameters: Sequence[Value], flo
     return added, {parameter.blob: str(found[parameter.blob]) for parameter in parameters}
 
 
-def _check_gradients(operators, loss, parameters, floats) -> None:
-    """Every operator between a parameter and the loss must have a gradient for each operand on that way."""
-    varying = set(parameters)
+def _check_gradients(operators: List[Any], leading: Set[str], varying: Set[str], floats: Set[str]) -> None:
+    """Every operator between a parameter (varying) and the loss (leading) must have a gradient for each operand on
+    that way."""
+    activity = []
     for operator in operators:
-        if varying.intersection(operator.input):
-            varying.update(floats.intersection(operator.output))
-    leading = {loss}
-    for operator in reversed(operators):
-        if operator.type == "StopGradient" or not leading.intersection(operator.output):
-            continue
         active = [name in varying for name in operator.input]
-        _check_operator(operator, active, leading)
-        leading.update(name for name, is_active in zip(operator.input, active) if is_active)
+        activity.append(active)
+        if any(active):
+            varying.update(floats.intersection(operator.output))
+    for operator, active in zip(reversed(operators), reversed(activity)):
+        if operator.type != "StopGradient" and leading.intersection(operator.output):
+            _check_operator(operator, active, leading)
+            leading.update(name for name, is_active in zip(operator.input, active) if is_active)
 
 
 def _check_operator(operator, active, leading) -> None:
