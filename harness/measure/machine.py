@@ -49,7 +49,7 @@ def facts(root: Path = _ROOT) -> dict[str, Any]:
         "load_average": [round(value, 2) for value in os.getloadavg()],
         "gpus": _gpus(),
         "python": platform.python_version(),
-        "harness_version": metadata.version("harness"),
+        "harness_version": _harness_version(),
         "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)},
     }
 
@@ -107,6 +107,13 @@ def _virtual(root: Path) -> str | None:
     if any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv")):
         found.append("container")
     return ", ".join(found) or None
+
+
+def _harness_version() -> str | None:
+    try:
+        return metadata.version("harness")
+    except metadata.PackageNotFoundError:  # used from a checkout that is not installed
+        return None
 
 
 def _gpus() -> list[Any]:

@@ -236,7 +236,7 @@ def _paint(contestant: str, view: View) -> str:
 
 def _styled(chart: Any) -> Any:
     return (
-        chart.configure(font=FONT, background="white")
+        chart.configure(font=FONT, background="white", padding=8)
         .configure_view(stroke=LINE)
         .configure_axis(
             labelFontSize=11,

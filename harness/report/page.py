@@ -13,7 +13,7 @@ from harness.measure import statistics
 from harness.report import charts, humanise
 from harness.report.colours import colour
 from harness.report.view import STATUSES, Row, Task, View, records, view
-from harness.results import Run
+from harness.results import NULL_ADAPTER, Run
 
 #: Facts of the machine, as the page names them.
 _MACHINE = (
@@ -105,7 +105,6 @@ def html(run: Run) -> str:
             environments=usable,
             missing=[row for row in environments if row["reason"]],
             models=records(run.models),
-            own_cost=own_cost(seen),
             method=METHOD,
         )
     )
@@ -156,30 +155,38 @@ def _gpu_names(value: Any) -> Any:
 
 def about(run: Run) -> list[tuple[str, str]]:
     """(name, value) of what was asked for."""
-    facts = run.facts
+    facts, cells = run.facts, run.cells
     wanted = (
         ("started", facts.get("started") or facts.get("at")),
         ("suite", facts.get("suite")),
         ("seed", facts.get("seed")),
         ("arguments", " ".join(map(str, facts["arguments"])) if isinstance(facts.get("arguments"), list) else None),
+        ("precision", ", ".join(sorted(cells["precision"].dropna().unique()))),
+        ("threads", ", ".join(map(str, sorted(cells["threads"].dropna().unique())))),
         ("harness", facts.get("harness_version")),
     )
     return [(name, humanise.plain(value)) for name, value in wanted if value not in (None, "")]
 
 
 def scores(seen: View) -> list[Row]:
-    """How many cells of each contestant have which status and which verdict."""
+    """How many cells of each contestant have which status."""
     lines = []
     for contestant in seen.contestants:
         rows = [row for _, name, row in seen.cells() if name == contestant]
-        lines.append(
-            {
-                "contestant": contestant,
-                "version": humanise.plain(next((r["framework_version"] for r in rows if r["framework_version"]), None)),
-                "statuses": Counter(row["status"] for row in rows),
-                "verdicts": Counter(row["verdict"] for row in rows if row["verdict"]),
-            }
-        )
+        version = next((row["framework_version"] for row in rows if row["framework_version"]), None)
+        statuses = Counter(row["status"] for row in rows)
+        lines.append({"contestant": contestant, "version": humanise.plain(version), "statuses": statuses})
+    return lines
+
+
+def _verdicts(tasks: list[Task], seen: View) -> list[Row]:
+    """How often each contestant was faster, slower, ...; empty where there is nobody to compare with."""
+    if len(seen.contestants) < 2:
+        return []
+    lines = []
+    for contestant in seen.contestants:
+        rows = [task.cells[contestant] for task in tasks if contestant in task.cells]
+        lines.append({"contestant": contestant, "verdicts": Counter(row["verdict"] or "no time" for row in rows)})
     return lines
 
 
@@ -196,6 +203,8 @@ def _scope(name: str, title: str, text: str, tasks: list[Task], seen: View) -> d
         "text": text,
         "baseline": f"Baseline: {', '.join(baselines)}." if baselines else "",
         "tasks": tasks,
+        "verdicts": _verdicts(tasks, seen),
+        "own_cost": _own_cost(name, seen),
         "cards": [
             _card(model, charts.ratio_chart(group, seen, domain), f"{model}: ratios, {title.lower()}")
             for model, group in by_model.items()
@@ -239,7 +248,7 @@ def _ease(run: Run, environments: list[Row]) -> dict[str, Any]:
             humanise.seconds(made.get("import_seconds")),
         ]
         rows.append((adapter, values + [metrics.get((label, adapter), humanise.NOTHING) for label in labels]))
-    chart = charts.ease_chart(list(per_adapter.values()))
+    chart = charts.ease_chart([made for adapter, made in per_adapter.items() if adapter != NULL_ADAPTER])
     return {
         "columns": ["packages", "on disk", "install", "import", *labels],
         "rows": rows,
@@ -258,11 +267,11 @@ def _with_unit(value: Any, unit: str | None) -> str:
     return number if unit in (None, "", "count", "lines", "functions", "operators") else f"{number} {unit}"
 
 
-def own_cost(seen: View) -> list[dict[str, Any]]:
-    """The null adapter's figures, and what share they are of the fastest framework's."""
+def _own_cost(scope: str, seen: View) -> list[dict[str, Any]]:
+    """The null adapter's figures by one clock, and what share they are of the fastest framework's."""
     lines = []
     for row in seen.null:
-        if row["status"] != "ok" or row["median_ns"] is None:
+        if row["clock_scope"] != scope or row["median_ns"] is None:
             continue
         rivals = [task for task in seen.tasks if _same_task(task, row)]
         times = [cell["median_ns"] for task in rivals for cell in task.cells.values() if cell["median_ns"]]
