@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from harness.results import Run
 
+__version__ = "0.1.0"
+
 __all__ = ["load"]
 
 

@@ -84,16 +84,22 @@ class Worker:
         except TimeoutError:
             self.kill()
             raise self._failure("timeout", f"{do}: no answer within {timeout:.0f} s") from None
-        except (wire.WireError, OSError) as error:
-            self.kill()
+        except (wire.WireError, OSError, ValueError) as error:
+            self._await_death()
             raise self._failure("failed", self._death(do) or f"{do}: {error}") from None
         if reply is None:
-            self.kill()
+            self._await_death()
             raise self._failure("failed", self._death(do) or f"{do}: the worker ended without an answer")
         if not reply.get("ok"):
             kind = "unsupported" if reply.get("kind") == "unsupported" else "failed"
             raise WorkerFailed(kind, str(reply.get("reason")), True, self.log_tail(), reply.get("operator"))
         return reply
+
+    def _await_death(self) -> None:
+        """Give a dying worker a moment to end by itself, so that its own exit code is seen."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1.0)
+        self.kill()
 
     def park(self) -> None:
         """Stop all its threads, so that none of them takes a CPU from whoever is measured."""

@@ -18,6 +18,9 @@ import numpy
 from harness.kit import Node, Program, Tensor, arrays, program
 from harness.spec.to_onnx import set_external, to_onnx
 
+#: Part of a bundle's identity: a bundle of another format is written anew.
+FORMAT = program.FORMAT
+
 
 def write(source: Program, folder: Path, planned: Program | None = None) -> Path:
     """Write the bundle of a Program and return its folder; a folder that is there already is complete, and kept.

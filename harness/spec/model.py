@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,16 @@ def from_proto(proto: ModelProto, name: str) -> Model:
     sort_nodes(kept.graph, path)
     _check_onnx(kept, path)
     return Model(name, path, sha256.hexdigest(), kept, weights)
+
+
+def with_weights(proto: ModelProto, weights: Mapping[str, numpy.ndarray]) -> ModelProto:
+    """A copy of a model's proto that holds its weights itself again."""
+    full = ModelProto()
+    full.CopyFrom(proto)
+    for tensor in full.graph.initializer:
+        if is_held(tensor):
+            tensor.CopyFrom(numpy_helper.from_array(numpy.ascontiguousarray(weights[tensor.name]), tensor.name))
+    return full
 
 
 def is_held(tensor: TensorProto) -> bool:

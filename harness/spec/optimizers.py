@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
 from harness.errors import HarnessError, did_you_mean
 from harness.kit import program
 
@@ -78,3 +80,27 @@ def check(optimizer: program.Optimizer, where: str) -> None:
 def _demand(where: str, name: str, value: float, holds: bool, wanted: str) -> None:
     if not holds or not math.isfinite(value):
         raise HarnessError(f"{where}: {name} is {value!r}", f"It must be a finite number, {wanted}.")
+
+
+def first_step(
+    optimizer: program.Optimizer, weights: numpy.ndarray[Any, Any], gradient: numpy.ndarray[Any, Any]
+) -> numpy.ndarray[Any, Any]:
+    """Weights after the first step, from zero state, by the definitions of ai.onnx.preview.training 1.
+
+    weights, gradient: float64 arrays of one shape.
+    """
+    rate, given, step = optimizer.learning_rate, optimizer.attributes, optimizer.step
+    regularized = given["norm_coefficient"] * weights + gradient
+    if optimizer.op == "Momentum":
+        momentum = (given["beta"] if step > 0 else 1.0) * regularized
+        ahead = regularized + given["alpha"] * momentum if given["mode"] == "nesterov" else momentum
+        return weights - rate * ahead
+    if optimizer.op == "Adagrad":
+        slowed = rate / (1 + step * given["decay_factor"])
+        return weights - slowed * regularized / (numpy.abs(regularized) + given["epsilon"])
+    average = (1 - given["alpha"]) * regularized
+    square = (1 - given["beta"]) * regularized**2
+    if step > 0:
+        rate *= math.sqrt(1 - given["beta"] ** step) / (1 - given["alpha"] ** step)
+    moved = weights - rate * average / (numpy.sqrt(square) + given["epsilon"])
+    return (1 - given["norm_coefficient_post"]) * moved

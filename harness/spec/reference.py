@@ -69,10 +69,21 @@ def slopes(program: Program, inputs: Arrays, count: int, seed: int) -> list[Slop
     exact, feeds = _in_float64(program), _as_float64(inputs)
     found = []
     for index in range(count):
-        direction = _direction(program, numpy.random.Generator(numpy.random.PCG64([seed, index])))
-        ahead, behind = (_loss_at(exact, feeds, direction, sign * _DIFFERENCE_STEP) for sign in (1, -1))
-        found.append(Slope(direction, (ahead - behind) / (2 * _DIFFERENCE_STEP)))
+        towards = direction(program, seed, index)
+        ahead, behind = (_loss_at(exact, feeds, towards, sign * _DIFFERENCE_STEP) for sign in (1, -1))
+        found.append(Slope(towards, (ahead - behind) / (2 * _DIFFERENCE_STEP)))
     return found
+
+
+def direction(program: Program, seed: int, index: int) -> Arrays:
+    """The random direction of one slope: per parameter, a normal array scaled to norm 1."""
+    assert program.training is not None
+    generator = numpy.random.Generator(numpy.random.PCG64([seed, index]))
+    towards = {}
+    for name in program.training.parameters:
+        array = generator.standard_normal(program.tensors[name].shape)
+        towards[name] = array / max(float(numpy.linalg.norm(array)), 1e-300)
+    return towards
 
 
 def slope_error(slope: Slope, gradients: Arrays) -> float:
@@ -91,20 +102,11 @@ def slope_error(slope: Slope, gradients: Arrays) -> float:
     return abs(found - slope.value) / max(variance**0.5, float(numpy.finfo(numpy.float32).tiny))
 
 
-def _direction(program: Program, generator: numpy.random.Generator) -> Arrays:
+def _loss_at(program: Program, inputs: Arrays, towards: Arrays, distance: float) -> float:
     assert program.training is not None
-    direction = {}
-    for name in program.training.parameters:
-        array = generator.standard_normal(program.tensors[name].shape)
-        direction[name] = array / max(float(numpy.linalg.norm(array)), 1e-300)
-    return direction
-
-
-def _loss_at(program: Program, inputs: Arrays, direction: Arrays, distance: float) -> float:
-    assert program.training is not None
-    moved = {name: program.weights[name] + distance * array for name, array in direction.items()}
+    moved = {name: program.weights[name] + distance * array for name, array in towards.items()}
     outputs = _run(replace(program, weights={**program.weights, **moved}), inputs)
-    return float(outputs[program.training.loss])
+    return float(outputs[program.training.loss].reshape(()))
 
 
 def _run(program: Program, inputs: Arrays) -> Arrays:

@@ -1,0 +1,273 @@
+"""`harness run`: the main job."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.commands import options
+from harness.errors import HarnessError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.adapters import AdapterSpec
+    from harness.environments import Environment
+    from harness.journal import Fact, Journal
+    from harness.runner import Plan
+    from harness.suite import Suite
+
+#: The adapter that does nothing; it runs beside the others, so that every report shows the harness's own cost.
+NULL = "null"
+
+
+def run(
+    adapters: Annotated[
+        list[str] | None, typer.Argument(help="Adapters to compare. Without: all. `harness list adapters` names them.")
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(help="What to compare: quick, standard, or the path of a .toml file.", rich_help_panel="What")
+    ] = "quick",
+    models: Annotated[
+        str | None,
+        typer.Option(help="Only these, comma-separated: names of the zoo or .onnx files.", rich_help_panel="What"),
+    ] = None,
+    scenarios: Annotated[
+        str | None, typer.Option(help="Only these: infer, train, coldstart, ease.", rich_help_panel="What")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="These batches instead of the suite's: 1,16", rich_help_panel="What")
+    ] = None,
+    modes: Annotated[
+        str | None,
+        typer.Option(
+            help="Execution modes to compare: eager,compiled. Without: each adapter's default.", rich_help_panel="What"
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="Extent of a free dimension of a model.", rich_help_panel="What"),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto: the best that each adapter can use.", rich_help_panel="Where")
+    ] = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, help="CPU threads for each framework; 0 for all cores.", rich_help_panel="Where")
+    ] = 0,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADAPTER=PYTHON",
+            rich_help_panel="Where",
+            help="Use an interpreter that is there instead of making an environment; `torch=current` is the "
+            "one that runs the harness.",
+        ),
+    ] = None,
+    adapter_path: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="An adapter that lies elsewhere.", rich_help_panel="Where"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run; a date and time if not given.", rich_help_panel="Results")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder of all runs.", rich_help_panel="Results")] = Path("reports"),
+    seed: Annotated[int, typer.Option(help="For inputs and for the order of turns.", rich_help_panel="Results")] = 0,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was interrupted.", rich_help_panel="Results"),
+    ] = None,
+) -> None:
+    """Compare frameworks: same models, a fair clock, everything in one report.
+
+    Makes an isolated environment for each framework, checks that all compute the same, times them in interleaved
+    rounds, and writes a journal, pandas frames and an HTML page into reports/NAME. What was measured is never lost:
+    `--resume` goes on where a run stopped.
+
+    Examples:
+
+        harness run                                     all frameworks, the quick suite
+
+        harness run torch onnxruntime --models resnet18 --batch 1,32
+
+        harness run torch --modes eager,compiled --scenarios train
+
+        harness run --models my.onnx --shape sequence=256
+    """
+    arguments = {
+        "adapters": adapters or [], "suite": suite, "models": models, "scenarios": scenarios, "batch": batch,
+        "modes": modes, "shape": shape or [], "device": device, "threads": threads, "env": env or [],
+        "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
+    }  # fmt: skip
+    if resume is not None:
+        _resume(resume, out)
+    else:
+        folder = out / (name or datetime.now().strftime("%Y-%m-%d-%H%M%S"))
+        _start(folder, arguments)
+
+
+def _start(folder: Path, arguments: dict[str, Any]) -> None:
+    """A new run: everything that the user can get wrong is checked before the first thing is made."""
+    from harness import __version__
+    from harness.journal import Journal
+    from harness.measure import machine
+
+    plan = _plan(arguments)
+    with Journal.create(folder) as journal:
+        journal.append(
+            "run",
+            name=folder.name,
+            harness_version=__version__,
+            suite=arguments["suite"],
+            seed=arguments["seed"],
+            arguments=arguments,
+        )
+        journal.append("machine", **machine.facts())
+        for warning in machine.fitness():
+            journal.append("warning", text=warning)
+        _carry_out(plan, journal, arguments, [])
+
+
+def _resume(run: str, out: Path) -> None:
+    """Go on with a run, by the arguments that its journal holds."""
+    from harness import journal as journals
+    from harness import results
+
+    folder = results.find(Path(run) if Path(run).exists() else out / run)
+    earlier = journals.read(folder)
+    first = next((fact for fact in earlier if fact["kind"] == "run"), None)
+    if first is None:
+        raise HarnessError(f"{folder}: its journal does not say how it was started", "Start a new run.")
+    plan = _plan(first["arguments"])
+    with journals.Journal.open(folder) as journal:
+        journal.append("resume")
+        _carry_out(plan, journal, first["arguments"], earlier)
+
+
+def _plan(arguments: dict[str, Any]) -> Plan:
+    from harness import adapters as known
+    from harness import devices
+    from harness import suite as suites
+    from harness.matrix import expand
+    from harness.runner import Plan
+
+    extra = [Path(path) for path in arguments["adapter_path"]]
+    chosen = _chosen(known.discover(extra), arguments["adapters"])
+    places = {spec.name: devices.choose(spec, arguments["device"]) for spec in chosen}
+    suite = _narrowed(suites.load(arguments["suite"]), arguments, chosen)
+    comparisons = expand(suite, chosen, places)
+    with_ease = any(table.scenario == "ease" for table in suite.comparisons)
+    if not comparisons and not with_ease:
+        raise HarnessError("nothing is left to compare", "Fewer restrictions: look at --models, --scenarios, --modes.")
+    shapes = options.extents(arguments["shape"])
+    return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, with_ease)
+
+
+def _chosen(known: dict[str, AdapterSpec], wanted: list[str]) -> list[AdapterSpec]:
+    """The adapters asked for, or all; and the null adapter in any case."""
+    for name in wanted:
+        if name not in known:
+            raise HarnessError(f"unknown adapter {name!r}", did_you_mean(name, sorted(known)))
+    names = list(dict.fromkeys(wanted)) or sorted(known, key=lambda name: (name == NULL, name))
+    return [known[name] for name in dict.fromkeys([*names, NULL]) if name in known]
+
+
+def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]) -> Suite:
+    """The suite with the command line's models, scenarios, batches, modes and threads instead of its own."""
+    from harness import zoo
+    from harness.scenarios import SCENARIOS
+
+    scenarios = options.words(arguments["scenarios"])
+    for scenario in scenarios:
+        if scenario not in SCENARIOS:
+            raise HarnessError(f"unknown scenario {scenario!r}", did_you_mean(scenario, SCENARIOS))
+    models = tuple(options.words(arguments["models"]))
+    for model in models or {model for table in suite.comparisons for model in table.models}:
+        if model not in zoo.names() and not Path(model).is_file():
+            raise HarnessError(f"unknown model {model!r}", did_you_mean(model, zoo.names()) + ", or an .onnx file")
+    modes = tuple(options.words(arguments["modes"]))
+    having = sorted({mode for spec in chosen for mode in spec.modes})
+    for mode in modes:
+        if mode not in having:
+            raise HarnessError(f"no chosen adapter has a mode {mode!r}", did_you_mean(mode, having))
+    batches = tuple(_batch(text) for text in options.words(arguments["batch"]))
+    tables = [table for table in suite.comparisons if not scenarios or table.scenario in scenarios]
+    missing = set(scenarios) - {table.scenario for table in tables}
+    if missing:
+        raise HarnessError(f"suite {suite.name!r} has no scenario {min(missing)!r}", "Choose another suite.")
+    narrowed = [
+        replace(
+            table,
+            models=(models or table.models) if table.models else (),
+            batches=(batches or table.batches),
+            modes=(modes or table.modes),
+            threads=(arguments["threads"],) if arguments["threads"] else table.threads,
+        )
+        for table in tables
+    ]
+    return replace(suite, comparisons=tuple(narrowed))
+
+
+def _batch(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise HarnessError(f"--batch {text}: a batch is a whole number, 1 or more")
+    return int(text)
+
+
+def _carry_out(plan: Plan, journal: Journal, arguments: dict[str, Any], earlier: list[Fact]) -> None:
+    from harness.commands.progress import shown
+    from harness.runner import Runner
+
+    folder, begin = journal.path.parent, time.monotonic()
+    given = _given_interpreters(arguments["env"], plan)
+    try:
+        with shown() as progress:
+            Runner(plan, journal, _provider(given, progress), progress, earlier).run()
+        journal.append("run_end", seconds=time.monotonic() - begin)
+    except KeyboardInterrupt:
+        print(
+            f"\nharness: interrupted. What was measured is kept. Go on with: harness run --resume {folder}",
+            file=sys.stderr,
+        )
+        raise
+    finally:
+        _finish(folder)
+
+
+def _given_interpreters(given: list[str], plan: Plan) -> dict[str, str]:
+    interpreters = options.pairs(given, "--env")
+    for name in interpreters:
+        if name not in {spec.name for spec in plan.adapters}:
+            raise HarnessError(f"--env: {name!r} is not among the adapters of this run")
+    return interpreters
+
+
+def _provider(given: dict[str, str], progress: Any) -> Any:
+    from harness import environments
+
+    def provide(spec: AdapterSpec, device: str, scenario: str) -> Environment:
+        if spec.name in given:
+            return environments.given(spec, given[spec.name])
+        return environments.ensure(spec, device, scenario, say=progress.say)
+
+    return provide
+
+
+def _finish(folder: Path) -> None:
+    """Frames, report and the table in the terminal, of whatever the journal holds by now."""
+    from rich.console import Console
+
+    from harness import report as reports
+    from harness import results
+    from harness.report import terminal
+
+    loaded = results.load(folder)
+    loaded.save()
+    written = reports.write(loaded, None)
+    console = Console()
+    console.print(terminal.summary(loaded))
+    console.print(f"report: {shlex.quote(str(written[0]))}", highlight=False, soft_wrap=True)

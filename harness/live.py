@@ -1,0 +1,124 @@
+"""What a run holds while it runs: workers that live, and cells that are being measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.environments import Environment
+from harness.kit import arrays
+from harness.matrix import Cell
+from harness.parity import Finding
+from harness.spec.prepare import Bundle, Workload
+from harness.spec.reference import Arrays
+from harness.worker import Worker, WorkerFailed
+
+
+@dataclass(frozen=True)
+class Site:
+    """An adapter in one of its environments, as it answered when it was first started there."""
+
+    adapter: str
+    folder: Path
+    environment: Environment
+    hello: dict[str, Any]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def operators(self) -> list[str]:
+        return list(self.hello["operators"])
+
+    def device_name(self, device: str) -> str:
+        return next((str(entry["name"]) for entry in self.hello["devices"] if entry["device"] == device), device)
+
+
+class Fleet:
+    """Live workers, one for each combination that cannot share a process; parked unless they are asked something."""
+
+    def __init__(self, logs: Path, timeout: float):
+        self._logs, self._timeout = logs, timeout
+        self._workers: dict[tuple[object, ...], Worker] = {}
+
+    def worker(self, site: Site, cell: Cell) -> Worker:
+        """A worker that can run a cell, started if there is none. Raises WorkerFailed."""
+        key = (site.adapter, site.environment.python, cell.model, cell.mode, cell.precision, cell.threads, cell.device)
+        found = self._workers.get(key)
+        if found is None or not found.alive():
+            log = self._logs / f"{cell.model}-{site.adapter}-{site.environment.name}-{cell.mode}.log"
+            found = start(site, log, cell.threads, cell.device)
+            self._workers[key] = found
+            found.ask("hello", self._timeout)
+        return found
+
+    def park(self) -> None:
+        for worker in self._workers.values():
+            worker.park()
+
+    def end(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.end()
+        self._workers.clear()
+
+    def kill(self) -> None:
+        for worker in self._workers.values():
+            worker.kill()
+        self._workers.clear()
+
+
+def start(site: Site, log: Path, threads: int, device: str) -> Worker:
+    """A worker process for an adapter in its environment."""
+    return Worker(site.environment.python, site.folder, log, threads, device, site.variables)
+
+
+@dataclass
+class LiveCell:
+    """A cell from its start to its line in the journal.
+
+    status: empty while all is well; else what ended it. network: the number under which its worker knows it.
+    """
+
+    cell: Cell
+    site: Site
+    workload: Workload
+    scratch: Path
+    timeout: float
+    network: int = 0
+    worker: Worker | None = None
+    bundle: Bundle | None = None
+    status: str = ""
+    finding: Finding = field(default_factory=Finding)
+    facts: dict[str, Any] = field(default_factory=dict)
+    curve: list[float] = field(default_factory=list)
+    parameters_trained: int | None = None
+    repetitions: int = 1
+    peaks: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        return not self.status
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the cell's worker about its network."""
+        assert self.worker is not None
+        return self.worker.ask(do, self.timeout, network=self.network, **arguments)
+
+    def fetch(self, do: str, **arguments: Any) -> Arrays:
+        """Ask for arrays, which come back as files."""
+        path = str(self.scratch / f"{self.network}-{do}")
+        self.ask(do, outputs=path, **arguments)
+        return arrays.read_arrays(path)
+
+    def fail(self, failure: WorkerFailed) -> None:
+        """Record how a request failed."""
+        self.status = failure.kind
+        self.finding.reason = failure.reason
+        if failure.kind != "unsupported" and failure.log_tail:
+            self.facts["log_tail"] = failure.log_tail
+
+    def object(self) -> None:
+        """Become `wrong` if the gate found something."""
+        if self.well and self.finding.reason:
+            self.status = "wrong"

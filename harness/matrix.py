@@ -1,0 +1,96 @@
+"""From a suite to cells: one cell is one point of the matrix, a comparison is the cells that are measured in turns."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.adapters import AdapterSpec
+from harness.suite import Comparisons, Suite
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the matrix."""
+
+    adapter: str
+    device: str
+    model: str
+    scenario: str
+    mode: str
+    precision: str
+    layout: str
+    batch: int
+    threads: int
+    clock_scope: str
+
+    @property
+    def comparison(self) -> str:
+        """The cells with the same one are compared with each other. Figures of different scopes or devices never are."""
+        parts = (self.model, self.scenario, f"b{self.batch}", self.clock_scope, self.precision, f"t{self.threads}")
+        return "-".join((*parts, self.device))
+
+    @property
+    def id(self) -> str:
+        return f"{self.comparison}-{self.adapter}-{self.mode}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cells that are measured in turns. repeats: processes to start, for a cold start."""
+
+    id: str
+    cells: tuple[Cell, ...]
+    repeats: int
+
+    @property
+    def first(self) -> Cell:
+        return self.cells[0]
+
+
+def expand(suite: Suite, adapters: Iterable[AdapterSpec], devices: dict[str, str]) -> list[Comparison]:
+    """Every comparison of a suite, model by model, for adapters on the device that `devices` names for each."""
+    adapters = list(adapters)
+    found: dict[str, Comparison] = {}
+    for table in suite.comparisons:
+        for model, batch, scope, precision, threads in _points(table):
+            cells = [
+                Cell(
+                    adapter=adapter.name,
+                    device=devices[adapter.name],
+                    model=model,
+                    scenario=table.scenario,
+                    mode=mode,
+                    precision=precision,
+                    layout=adapter.layout,
+                    batch=batch,
+                    threads=threads or usable_cores(),
+                    clock_scope="cold" if table.scenario == "coldstart" else scope,
+                )
+                for adapter in adapters
+                for mode in _modes(adapter, table)
+            ]
+            for name in dict.fromkeys(cell.comparison for cell in cells):
+                group = tuple(cell for cell in cells if cell.comparison == name)
+                found.setdefault(name, Comparison(name, group, table.repeats))
+    models = list(dict.fromkeys(comparison.first.model for comparison in found.values()))
+    return sorted(found.values(), key=lambda comparison: models.index(comparison.first.model))
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _points(table: Comparisons) -> Iterable[tuple[str, int, str, str, int]]:
+    scopes = ("cold",) if table.scenario == "coldstart" else table.clock_scopes
+    return itertools.product(table.models, table.batches, scopes, table.precisions, table.threads)
+
+
+def _modes(adapter: AdapterSpec, table: Comparisons) -> list[str]:
+    """The asked-for modes that the adapter has; its default mode where none is asked for."""
+    if not table.modes:
+        return [adapter.modes[0]]
+    return [mode for mode in table.modes if mode in adapter.modes]

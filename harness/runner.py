@@ -1,0 +1,412 @@
+"""Run a matrix: environments, then model by model its comparisons, every fact into the journal as it becomes known.
+
+A comparison goes through five steps: its cells are loaded; the gate checks what they compute; those that pass warm up;
+rounds of turns in shuffled order are timed, everybody else parked; memory is measured in steps of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.adapters import AdapterSpec
+from harness.environments import Environment, EnvironmentFailed
+from harness.errors import HarnessError
+from harness.journal import Fact, Journal
+from harness.live import Fleet, LiveCell, Site, start
+from harness.matrix import Cell, Comparison, usable_cores
+from harness.scenarios import coldstart, ease, infer, train
+from harness.spec import prepare
+from harness.spec.prepare import Workload
+from harness.suite import Settings
+from harness.worker import WorkerFailed
+
+#: Scenarios that are timed in rounds, by name.
+_TIMED: dict[str, ModuleType] = {"infer": infer, "train": train}
+
+#: Steps of the memory pass: enough that every buffer has been needed once.
+_MEMORY_STEPS = 3
+
+#: Finds or makes the environment of an adapter for a device and a scenario.
+Provider = Callable[[AdapterSpec, str, str], Environment]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What shall be run. shapes: extents of free dimensions, for models that have them."""
+
+    comparisons: list[Comparison]
+    adapters: list[AdapterSpec]
+    settings: Settings
+    seed: int
+    shapes: dict[str, int] = field(default_factory=dict)
+    with_ease: bool = False
+
+
+class Progress:
+    """Told what happens; the command line shows it, a test may ignore it."""
+
+    def begin(self, steps: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def done(self, steps: int = 1) -> None: ...
+
+
+class Runner:
+    """Runs one plan into one journal. `earlier` are the facts of a run that is resumed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        journal: Journal,
+        provide: Provider,
+        progress: Progress | None = None,
+        earlier: Iterable[Fact] = (),
+    ):
+        self.plan, self.journal, self.provide = plan, journal, provide
+        self.progress = progress or Progress()
+        self.folder = journal.path.parent
+        self._sites: dict[tuple[str, str], Site | str] = {}
+        self._settled: set[str] = set()
+        self._rounds_before: dict[str, int] = {}
+        self._needed: set[str] = set()
+        self._rewritten: dict[tuple[str, str], set[str]] = {}
+        self._networks = itertools.count(1)
+        self._random = random.Random(plan.seed)
+        self._remember(earlier)
+
+    def run(self) -> None:
+        """Everything that is not in the journal yet."""
+        scratch = Path(tempfile.mkdtemp(prefix="harness-"))
+        fleet = Fleet(self.folder / "logs", self.plan.settings.timeout_seconds)
+        self.progress.begin(len(self.plan.comparisons) + 1)
+        try:
+            self._prepare_sites()
+            self.progress.done()
+            by_model = itertools.groupby(self.plan.comparisons, key=lambda comparison: comparison.first.model)
+            for model, comparisons in by_model:
+                self._run_model(model, list(comparisons), fleet, scratch)
+                fleet.end()
+            if self.plan.with_ease:
+                self._run_ease()
+        finally:
+            fleet.kill()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _remember(self, earlier: Iterable[Fact]) -> None:
+        comparisons = {cell.id: comparison.id for comparison in self.plan.comparisons for cell in comparison.cells}
+        for fact in earlier:
+            if fact["kind"] == "cell" and fact.get("status"):
+                self._settled.add(fact["cell"])
+            if fact["kind"] == "samples" and fact["cell"] in comparisons:
+                name = comparisons[fact["cell"]]
+                self._rounds_before[name] = max(self._rounds_before.get(name, 0), int(fact["round"]) + 1)
+
+    # Environments --------------------------------------------------------------------------------------------------
+
+    def _prepare_sites(self) -> None:
+        """Make or find every environment that the plan needs, and see the framework start in it."""
+        wanted: dict[tuple[str, str, str], None] = {}
+        for comparison in self.plan.comparisons:
+            for cell in comparison.cells:
+                wanted[cell.adapter, cell.device, "infer" if cell.scenario == "coldstart" else cell.scenario] = None
+        specs = {spec.name: spec for spec in self.plan.adapters}
+        for adapter, device, scenario in wanted:
+            self._sites[adapter, scenario] = self._site(specs[adapter], device, scenario)
+
+    def _site(self, spec: AdapterSpec, device: str, scenario: str) -> Site | str:
+        self.progress.say(f"environment of {spec.name} for {scenario} on {device}")
+        if scenario not in spec.scenarios:
+            return f"{spec.title} does not {scenario}"
+        try:
+            environment = self.provide(spec, device, scenario)
+        except EnvironmentFailed as failure:
+            name = spec.environment(device, scenario).name
+            self.journal.append("environment", adapter=spec.name, environment=name, device=device, reason=failure.what)
+            return f"no environment: {failure.what}"
+        known = [s for s in self._sites.values() if isinstance(s, Site) and s.adapter == spec.name]
+        for site in known:
+            if site.environment.python == environment.python:
+                return site
+        return self._first_start(spec, device, environment)
+
+    def _first_start(self, spec: AdapterSpec, device: str, environment: Environment) -> Site | str:
+        site = Site(spec.name, spec.folder, environment, {}, spec.variables(environment.name))
+        log = self.folder / "logs" / f"hello-{spec.name}-{environment.name}.log"
+        worker = start(site, log, usable_cores(), device)
+        facts = {"adapter": spec.name, "environment": environment.name, "device": device}
+        try:
+            hello = worker.ask("hello", self.plan.settings.timeout_seconds)
+        except WorkerFailed as failure:
+            reason = f"it does not start: {failure.reason}"
+            self.journal.append("environment", **facts, reason=reason, facts={"log_tail": failure.log_tail})
+            return reason
+        finally:
+            worker.end()
+        if device not in {entry["device"] for entry in hello["devices"]}:
+            reason = f"{spec.title} {hello['version']} finds no {device} device here"
+            self.journal.append("environment", **facts, reason=reason)
+            return reason
+        self.journal.append(
+            "environment",
+            **facts,
+            python=environment.python_version,
+            lock=environment.lock,
+            packages=len(environment.packages),
+            bytes_on_disk=environment.bytes_on_disk,
+            install_seconds=environment.install_seconds,
+            framework_version=hello["version"],
+            import_seconds=hello["import_ns"] / 1e9,
+            facts={"versions": environment.packages, **hello["facts"]},
+        )
+        return Site(spec.name, spec.folder, environment, hello, site.variables)
+
+    # One model -----------------------------------------------------------------------------------------------------
+
+    def _run_model(self, name: str, comparisons: list[Comparison], fleet: Fleet, scratch: Path) -> None:
+        open_ones = [c for c in comparisons if not all(cell.id in self._settled for cell in c.cells)]
+        self.progress.done(len(comparisons) - len(open_ones))
+        if not open_ones:
+            return
+        try:
+            model = prepare.find(name)
+        except HarnessError as error:
+            for comparison in open_ones:
+                self._refuse(comparison, error)
+            return
+        workloads: dict[tuple[str, int], Workload] = {}
+        for comparison in open_ones:
+            self.progress.say(comparison.id)
+            cell = comparison.first
+            purpose = coldstart.PURPOSE if cell.scenario == "coldstart" else _TIMED[cell.scenario].PURPOSE
+            try:
+                if (purpose, cell.batch) not in workloads:
+                    workload = Workload(model, purpose, cell.batch, self.plan.seed, self._shapes_of(model))
+                    workloads[purpose, cell.batch] = workload
+                    self._describe(cell, workload)
+                workload = workloads[purpose, cell.batch]
+            except HarnessError as error:
+                self._refuse(comparison, error)
+                continue
+            self._run_comparison(comparison, workload, fleet, scratch)
+            self.progress.done()
+
+    def _shapes_of(self, model: Any) -> dict[str, int]:
+        free = {dim.dim_param for value in model.proto.graph.input for dim in value.type.tensor_type.shape.dim}
+        return {name: extent for name, extent in self.plan.shapes.items() if name in free}
+
+    def _describe(self, cell: Cell, workload: Workload) -> None:
+        self._needed |= {node.op for node in workload.program.nodes}
+        self.journal.append(
+            "model",
+            model=cell.model,
+            sha256=workload.model.sha256,
+            purpose=workload.purpose,
+            batch=cell.batch,
+            seed=workload.seed,
+            bound=workload.specialised.bound,
+            **asdict(workload.cost),
+        )
+
+    def _refuse(self, comparison: Comparison, error: HarnessError) -> None:
+        for cell in comparison.cells:
+            self._write(cell, None, "unsupported", {"reason": str(error)})
+        self.progress.done()
+
+    def _run_comparison(self, comparison: Comparison, workload: Workload, fleet: Fleet, scratch: Path) -> None:
+        live = []
+        for cell in comparison.cells:
+            site = self._sites[cell.adapter, "infer" if cell.scenario == "coldstart" else cell.scenario]
+            if isinstance(site, str):
+                self._write(cell, workload, "unsupported", {"reason": site})
+            else:
+                timeout = self.plan.settings.timeout_seconds
+                live.append(LiveCell(cell, site, workload, scratch, timeout, next(self._networks)))
+                self.journal.append("cell", cell=cell.id, comparison=comparison.id)
+        if comparison.first.scenario == "coldstart":
+            self._run_cold(comparison, live)
+        else:
+            self._run_timed(comparison, live, fleet)
+        for one in live:
+            self._finish(one)
+
+    # Timed scenarios -----------------------------------------------------------------------------------------------
+
+    def _run_timed(self, comparison: Comparison, live: list[LiveCell], fleet: Fleet) -> None:
+        scenario = _TIMED[comparison.first.scenario]
+        self._guarded(live, lambda one: self._load(one, fleet), side_by_side=True)
+        self._guarded(live, scenario.gate, side_by_side=True)
+        scenario.compare(live)
+        for one in live:
+            one.object()
+        fleet.park()
+        what = scenario.PURPOSE
+        self._guarded(live, lambda one: self._warm_up(one, what))
+        self._take_rounds(comparison, live, what)
+        self._guarded(live, lambda one: self._measure_memory(one, what))
+        for one in live:
+            if one.worker is not None and one.worker.alive():
+                try:
+                    one.ask("close")
+                except WorkerFailed as failure:
+                    one.facts["close"] = failure.reason
+
+    def _guarded(self, live: list[LiveCell], step: Callable[[LiveCell], None], side_by_side: bool = False) -> None:
+        """Do a step for every cell that is well; a cell that fails it is out, the others go on.
+
+        side_by_side: for what is not measured; each cell has a worker of its own.
+        """
+
+        def attempt(one: LiveCell) -> None:
+            try:
+                step(one)
+            except WorkerFailed as failure:
+                one.fail(failure)
+            finally:
+                if one.worker is not None:
+                    one.worker.park()
+
+        well = [one for one in live if one.well]
+        if side_by_side:
+            with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+                list(pool.map(attempt, well))
+        else:
+            for one in well:
+                attempt(one)
+
+    def _load(self, one: LiveCell, fleet: Fleet) -> None:
+        one.worker = fleet.worker(one.site, one.cell)
+        self._make_bundle(one)
+        assert one.bundle is not None
+        reply = one.ask("load", bundle=str(one.bundle.folder), device=one.cell.device, options=self._options(one.cell))
+        one.facts |= {"load_ns": reply["read_ns"] + reply["lower_ns"], **reply["facts"]}
+
+    def _make_bundle(self, one: LiveCell) -> None:
+        one.bundle = one.workload.bundle(one.site.operators, one.cell.layout)
+        key = (one.cell.adapter, one.site.environment.name)
+        self._rewritten.setdefault(key, set()).update(one.bundle.rewritten)
+        if one.bundle.rewritten:
+            one.facts["rewritten"] = one.bundle.rewritten
+
+    def _options(self, cell: Cell) -> dict[str, Any]:
+        return {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads}
+
+    def _warm_up(self, one: LiveCell, what: str) -> None:
+        settings = self.plan.settings
+        reply = one.ask(
+            "warm_up",
+            what=what,
+            scope=one.cell.clock_scope,
+            inputs=str(one.workload.inputs()),
+            budget_ns=int(settings.warm_up_seconds * 1e9),
+            sample_ns=int(settings.sample_seconds * 1e9),
+        )
+        one.repetitions = reply["repetitions"]
+        self._write_samples(one, 0, 0, "warmup", {"ns": reply["ns"], "repetitions": 1})
+
+    def _take_rounds(self, comparison: Comparison, live: list[LiveCell], what: str) -> None:
+        settings = self.plan.settings
+        begin = self._rounds_before.get(comparison.id, 0)
+        deadline = time.monotonic() + settings.comparison_seconds
+        for number in range(begin, begin + settings.max_rounds):
+            turns = [one for one in live if one.well]
+            if not turns or (number - begin >= settings.min_rounds and time.monotonic() > deadline):
+                break
+            self._random.shuffle(turns)
+            for order, one in enumerate(turns):
+                self._guarded([one], lambda one: self._take_turn(one, number, order, what))  # noqa: B023
+
+    def _take_turn(self, one: LiveCell, number: int, order: int, what: str) -> None:
+        reply = one.ask(
+            "turn",
+            what=what,
+            scope=one.cell.clock_scope,
+            inputs=str(one.workload.inputs()),
+            repetitions=one.repetitions,
+            budget_ns=int(self.plan.settings.turn_seconds * 1e9),
+        )
+        self._write_samples(one, number, order, "timed", reply)
+
+    def _measure_memory(self, one: LiveCell, what: str) -> None:
+        inputs = str(one.workload.inputs())
+        one.peaks = one.ask("memory", what=what, scope=one.cell.clock_scope, inputs=inputs, steps=_MEMORY_STEPS)
+
+    # Cold starts ---------------------------------------------------------------------------------------------------
+
+    def _run_cold(self, comparison: Comparison, live: list[LiveCell]) -> None:
+        for number in range(comparison.repeats):
+            turns = [one for one in live if one.well]
+            self._random.shuffle(turns)
+            for order, one in enumerate(turns):
+                self._guarded([one], lambda one: self._start_cold(one, number, order))  # noqa: B023
+                one.object()
+
+    def _start_cold(self, one: LiveCell, number: int, order: int) -> None:
+        if one.bundle is None:
+            self._make_bundle(one)
+        phases = coldstart.measure(one, self._options(one.cell), number)
+        for phase, nanoseconds in phases.items():
+            self._write_samples(one, number, order, phase, {"ns": [nanoseconds], "repetitions": 1})
+
+    # Ease ----------------------------------------------------------------------------------------------------------
+
+    def _run_ease(self) -> None:
+        self.progress.say("ease of use")
+        for spec in self.plan.adapters:
+            rows = list(ease.of_adapter(spec.name, spec.folder))
+            sites = {id(s): s for s in self._sites.values() if isinstance(s, Site) and s.adapter == spec.name}
+            for site in sites.values():
+                rewritten = self._rewritten.get((spec.name, site.environment.name), set())
+                rows += [*ease.of_environment(site), *ease.of_operators(site, self._needed, rewritten)]
+            for row in rows:
+                self.journal.append("ease", **row)
+
+    # The journal ---------------------------------------------------------------------------------------------------
+
+    def _write_samples(self, one: LiveCell, number: int, order: int, phase: str, reply: dict[str, Any]) -> None:
+        count = len(reply["ns"])
+        self.journal.append(
+            "samples",
+            cell=one.cell.id,
+            round=number,
+            order=order,
+            phase=phase,
+            repetitions=reply["repetitions"],
+            ns=reply["ns"],
+            waited_ns=reply.get("waited_ns", [0] * count),
+            involuntary_switches=reply.get("involuntary_switches", [0] * count),
+        )
+
+    def _finish(self, one: LiveCell) -> None:
+        facts = {
+            "reason": one.finding.reason or None,
+            "framework_version": one.site.hello["version"],
+            "device_name": one.site.device_name(one.cell.device),
+            "max_relative_error": one.finding.max_relative_error if one.well or one.status == "wrong" else None,
+            "parameters_trained": one.parameters_trained,
+            "peak_host_bytes": one.peaks.get("peak_host_bytes"),
+            "peak_allocator_bytes": (one.peaks.get("allocator") or {}).get("peak_bytes"),
+            "log": _relative(one.worker.log, self.folder) if one.worker is not None else None,
+            "facts": {**one.facts, **one.finding.facts, "environment": one.site.environment.name},
+        }
+        self._write(one.cell, one.workload, one.status or "ok", facts)
+
+    def _write(self, cell: Cell, workload: Workload | None, status: str, facts: dict[str, Any]) -> None:
+        about = {"model_sha256": workload.model.sha256, "flops": workload.cost.flops} if workload else {}
+        identity = {"cell": cell.id, "comparison": cell.comparison, **asdict(cell)}
+        self.journal.append("cell", **identity, **about, status=status, **facts)
+        self._settled.add(cell.id)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

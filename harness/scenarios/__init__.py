@@ -1,0 +1,11 @@
+"""What can be measured, one file each: infer, train, coldstart, ease."""
+
+#: Every scenario, with one line about it.
+TITLES = {
+    "infer": "inference: outputs checked against the reference, then timed",
+    "train": "training: losses, gradients and a step checked, then timed",
+    "coldstart": "from the start of a process to its first result, each phase on its own",
+    "ease": "what it costs to have and to program: packages, bytes, seconds, lines, missing operators",
+}
+
+SCENARIOS = list(TITLES)
