@@ -87,8 +87,11 @@ def _build_into(folder: Path, name: str) -> None:
 
 
 def _fingerprint(name: str) -> str:
+    from harness.spec import optimizers, training_add
+
     digest = hashlib.sha256()
-    for source in (MODELS / "_builder.py", MODELS / f"{name}.py"):
+    writers = [Path(module.__file__) for module in (optimizers, training_add)]
+    for source in (MODELS / f"{name}.py", *sorted(MODELS.glob("_*.py")), *writers):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -1,18 +1,15 @@
 """A small vocabulary for writing ONNX models by hand.
 
-Weights come from a seed. Each tensor has a generator of its own, numpy's PCG64 seeded with SEED and the CRC-32 of the
-tensor's name, so that a tensor keeps its values whatever is added before it. Values are drawn as float64 and rounded
-to float32.
+Weights come from a seed. Each tensor has a generator of its own, PCG64 seeded with SEED and the CRC-32 of the
+tensor's name, so it keeps its values whatever else a model gains or loses. The generator's raw bits, whose order
+numpy guarantees, become uniform float32 numbers by exact arithmetic: the same weights on every machine.
 """
-
-from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
 
 import numpy
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
 from harness.kit import program
 from harness.spec import training
@@ -21,136 +18,138 @@ SEED = 2026
 OPSET = 21
 IR_VERSION = 10
 
-Extent = int | str
+
+def uniform(name, shape, deviation):
+    """A tensor of uniform float32 numbers with mean zero and the given standard deviation."""
+    bits = numpy.random.PCG64([SEED, zlib.crc32(name.encode())])
+    values = numpy.empty(math.prod(shape), numpy.float32)
+    limit = numpy.float32(math.sqrt(3) * deviation)
+    for start in range(0, len(values), 1 << 20):
+        part = values[start : start + (1 << 20)]
+        high = (bits.random_raw(len(part)) >> numpy.uint64(40)).astype(numpy.float32)  # integers below 2**24: exact
+        part[:] = (high * numpy.float32(2**-23) - numpy.float32(1)) * limit
+    return values.reshape(shape)
 
 
-def generator(name: str) -> numpy.random.Generator:
-    """The random numbers of one tensor."""
-    return numpy.random.Generator(numpy.random.PCG64([SEED, zlib.crc32(name.encode())]))
-
-
-def he(fan_in: int) -> float:
+def he(fan_in):
     """Standard deviation that keeps the variance through a layer followed by ReLU (He et al., 2015)."""
     return math.sqrt(2 / fan_in)
 
 
-def xavier(fan_in: int, fan_out: int) -> float:
-    """Standard deviation that keeps the variance forwards and backwards through a linear layer (Glorot, 2010)."""
+def xavier(fan_in, fan_out):
+    """Standard deviation that keeps the variance forwards and backwards (Glorot and Bengio, 2010)."""
     return math.sqrt(2 / (fan_in + fan_out))
 
 
 class Graph:
     """A graph under construction. Methods add nodes and weights, and return the name of what they make."""
 
-    def __init__(self, name: str):
-        self.name = name
-        self.nodes: list = []
-        self.weights: list[TensorProto] = []
-        self.inputs: list = []
+    def __init__(self, name):
+        self.proto = ModelProto(ir_version=IR_VERSION, producer_name="harness models")
+        self.proto.opset_import.append(helper.make_opsetid("", OPSET))
+        self.graph = self.proto.graph
+        self.graph.name = name
 
-    def input(self, name: str, shape: Sequence[Extent], dtype: int = TensorProto.FLOAT) -> str:
-        self.inputs.append(helper.make_tensor_value_info(name, dtype, shape))
+    def image(self, channels, side):
+        """The input of a network that sees: float32 [batch, channels, side, side]."""
+        return self.input("image", ["batch", channels, side, side])
+
+    def tokens(self, length):
+        """The input of a network that reads: int64 [batch, length]."""
+        return self.input("tokens", ["batch", length], TensorProto.INT64)
+
+    def input(self, name, shape, dtype=TensorProto.FLOAT):
+        self.graph.input.append(helper.make_tensor_value_info(name, dtype, shape))
         return name
 
-    def node(self, op: str, *inputs: str, name: str, **attributes) -> str:
-        """One operator with one output, which bears the node's name."""
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+    def node(self, op, *inputs, name, output=0, **attributes):
+        """One operator. Of its outputs only number `output` is used; it bears the node's name."""
+        self.graph.node.append(helper.make_node(op, inputs, [""] * output + [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, values, dtype=numpy.float32) -> str:
+    def constant(self, name, values, dtype=numpy.float32):
         """A tensor with given values."""
-        self.weights.append(numpy_helper.from_array(numpy.asarray(values, dtype), name))
+        values = numpy.asarray(values, dtype)
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        self.graph.initializer.add(name=name, data_type=kind, dims=values.shape, raw_data=little_endian.tobytes())
         return name
 
-    def weight(self, name: str, shape: Sequence[int], deviation: float) -> str:
-        """A tensor of normally distributed values around zero."""
-        values = generator(name).standard_normal(shape) * deviation
-        return self.constant(name, values.astype(numpy.float32))
+    def weight(self, name, shape, deviation):
+        return self.constant(name, uniform(name, shape, deviation))
 
-    def zeros(self, name: str, *shape: int) -> str:
+    def zeros(self, name, *shape):
         return self.constant(name, numpy.zeros(shape))
 
-    def ones(self, name: str, *shape: int) -> str:
+    def ones(self, name, *shape):
         return self.constant(name, numpy.ones(shape))
 
     # Layers
 
-    def linear(self, x: str, name: str, inputs: int, outputs: int, deviation: float | None = None) -> str:
+    def linear(self, x, name, inputs, outputs, deviation=None):
         """x @ W.T + b for a matrix x, with He weights [outputs, inputs] unless a deviation is given."""
         weight = self.weight(f"{name}.weight", (outputs, inputs), deviation or he(inputs))
         return self.node("Gemm", x, weight, self.zeros(f"{name}.bias", outputs), name=name, transB=1)
 
-    def classifier(self, x: str, inputs: int, classes: int) -> str:
+    def classifier(self, x, inputs, classes):
         """The last layer. Its weights are so small that the first loss is close to log(classes)."""
         return self.linear(x, "classifier", inputs, classes, deviation=0.01)
 
-    def conv(
-        self, x: str, name: str, inputs: int, outputs: int, kernel: int, *, stride=1, pad=0, group=1, bias=True
-    ) -> str:
-        """A square 2-D convolution with He weights, [outputs, inputs / group, kernel, kernel]."""
-        fan_in = inputs // group * kernel * kernel
-        weight = self.weight(f"{name}.weight", (outputs, inputs // group, kernel, kernel), he(fan_in))
-        operands = [x, weight] + ([self.zeros(f"{name}.bias", outputs)] if bias else [])
-        return self.node(
-            "Conv",
-            *operands,
-            name=name,
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[pad, pad, pad, pad],
-            group=group,
-        )
+    def conv(self, x, name, inputs, outputs, kernel, stride=1, pad=0, group=1, bias=True):
+        """A square 2-D convolution with He weights [outputs, inputs / group, kernel, kernel]."""
+        shape = (outputs, inputs // group, kernel, kernel)
+        operands = [x, self.weight(f"{name}.weight", shape, he(math.prod(shape[1:])))]
+        if bias:
+            operands.append(self.zeros(f"{name}.bias", outputs))
+        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+        return self.node("Conv", *operands, name=name, group=group, **window)
 
-    def batch_normalization(self, x: str, name: str, channels: int) -> str:
+    def batch_normalization(self, x, name, channels):
         """Running statistics start at mean 0 and variance 1."""
-        return self.node(
-            "BatchNormalization",
-            x,
-            self.ones(f"{name}.scale", channels),
-            self.zeros(f"{name}.bias", channels),
-            self.zeros(f"{name}.running_mean", channels),
-            self.ones(f"{name}.running_variance", channels),
-            name=name,
-            epsilon=1e-5,
-            momentum=0.9,
-        )
+        parameters = [self.ones(f"{name}.scale", channels), self.zeros(f"{name}.bias", channels)]
+        statistics = [self.zeros(f"{name}.mean", channels), self.ones(f"{name}.variance", channels)]
+        return self.node("BatchNormalization", x, *parameters, *statistics, name=name, epsilon=1e-5, momentum=0.9)
 
-    def relu(self, x: str) -> str:
+    def layer_normalization(self, x, name, width):
+        """Over the last axis."""
+        parameters = [self.ones(f"{name}.scale", width), self.zeros(f"{name}.bias", width)]
+        return self.node("LayerNormalization", x, *parameters, name=name, axis=-1, epsilon=1e-5)
+
+    def relu(self, x):
         return self.node("Relu", x, name=f"{x}.relu")
 
-    def max_pool(self, x: str, name: str, kernel: int, stride: int, pad: int = 0) -> str:
-        return self.node(
-            "MaxPool", x, name=name, kernel_shape=[kernel, kernel], strides=[stride, stride], pads=[pad, pad, pad, pad]
-        )
+    def max_pool(self, x, name, kernel, stride, pad=0):
+        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+        return self.node("MaxPool", x, name=name, **window)
+
+    def pool_and_flatten(self, x):
+        """The mean over the image: [batch, channels, height, width] -> [batch, channels]."""
+        return self.node("Flatten", self.node("GlobalAveragePool", x, name="pool"), name="flatten", axis=1)
 
     # The whole
 
-    def model(self, logits: str, classes: int, optimizer: program.Optimizer) -> ModelProto:
-        """The finished model, its last tensor called "logits", trained by cross-entropy."""
-        self.nodes[-1].output[0] = "logits"
-        assert self.nodes[-1].name == logits, "the logits are made by the last node"
-        output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", classes])
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, [output], self.weights)
-        model = helper.make_model(
-            graph,
-            producer_name="harness models",
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-        )
-        return training.add(model, "softmax-cross-entropy", optimizer)
+    def model(self, logits, classes, optimizer):
+        """The finished model: what the last node makes is the output "logits", trained by cross-entropy."""
+        last = self.graph.node[-1]
+        if last.output[0] != logits:
+            raise ValueError(f"{self.graph.name}: the last node makes {last.output[0]}, not {logits}")
+        last.output[0] = "logits"
+        shape = ["batch", classes]
+        self.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape))
+        return training.add(self.proto, "softmax-cross-entropy", optimizer)
 
 
-def momentum(learning_rate: float, **attributes) -> program.Optimizer:
+def momentum(learning_rate, **attributes):
     return program.Optimizer("Momentum", learning_rate, attributes)
 
 
-def nesterov(learning_rate: float, **attributes) -> program.Optimizer:
+def nesterov(learning_rate, **attributes):
     return program.Optimizer("Momentum", learning_rate, {"mode": "nesterov", **attributes})
 
 
-def adam(learning_rate: float, **attributes) -> program.Optimizer:
+def adam(learning_rate, **attributes):
     return program.Optimizer("Adam", learning_rate, attributes)
 
 
-def adagrad(learning_rate: float, **attributes) -> program.Optimizer:
+def adagrad(learning_rate, **attributes):
     return program.Optimizer("Adagrad", learning_rate, attributes)

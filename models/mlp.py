@@ -10,4 +10,4 @@ def build():
     x = g.input("image", ["batch", 784])
     x = g.relu(g.linear(x, "hidden1", 784, 256))
     x = g.relu(g.linear(x, "hidden2", 256, 128))
-    return g.model(g.classifier(x, 128, 10), 10, momentum(0.05))
+    return g.model(g.classifier(x, 128, 10), 10, momentum(0.01))
