@@ -109,9 +109,9 @@ class Journal:
     def _refused(self, kind: str, error: OSError) -> HarnessError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full" if full else str(error.strerror)
+        kept = "The line before it is" if self.lines == 1 else f"The {self.lines} lines before it are"
         return HarnessError(
-            f"{self.path}: a line of kind {kind!r} could not be written: {why}. "
-            f"The {self.lines} lines before it are kept",
+            f"{self.path}: a line of kind {kind!r} could not be written: {why}. {kept} kept",
             f"{'Make room' if full else 'Put that right'}, then go on with --resume.",
         )
 

@@ -136,7 +136,7 @@ class Run:
             frame = _flat(getattr(self, name))
             for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):
                 path = self.path / f"{name}.{suffix}"
-                _write_atomically(path, lambda file, write=write, frame=frame: write(frame, file))  # type: ignore[misc]
+                write_atomically(path, lambda file, write=write, frame=frame: write(frame, file))  # type: ignore[misc]
                 written.append(path)
         return written
 
@@ -419,15 +419,18 @@ def _write_csv(frame: pandas.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False)
 
 
-def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """A reader sees the old file or the new one, never half of one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file: a reader sees the old one or the new one, never half of one."""
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(unfinished)
         unfinished.replace(path)
     except OSError as error:
         raise HarnessError(
-            f"{path} cannot be written: {error.strerror or error}", "Make room, or check the folder's permissions."
+            f"{path} cannot be written: {error.strerror or error}",
+            "Make room, check the folder's permissions, or name another place.",
         ) from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        if unfinished.exists():
+            unfinished.unlink()

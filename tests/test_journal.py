@@ -76,7 +76,7 @@ def test_a_full_disk_says_what_is_kept_and_leaves_whole_lines(tmp_path, monkeypa
     monkeypatch.setattr(os, "write", write_a_little)
     with pytest.raises(HarnessError) as caught:
         book.append("samples", cell="a", ns=[1] * 100)
-    assert "disk is full" in str(caught.value) and "1 lines before it are kept" in str(caught.value)
+    assert "disk is full" in str(caught.value) and "line before it is kept" in str(caught.value)
     monkeypatch.undo()
     book.append("warning", text="room again")
     book.close()

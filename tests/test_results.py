@@ -44,9 +44,7 @@ def journal_of(folder, ns_of, status="ok", scope="device", **facts):
                 if ns is not None:
                     book.append("samples", cell=adapter, round=number, order=0, repetitions=1, ns=ns, phase="timed")
             identity = {"comparison": "c", "device": "cpu", "model": "m", "scenario": "infer", "batch": 4}
-            book.append(
-                "cell", cell=adapter, adapter=adapter, clock_scope=scope, status=status, **identity, **facts
-            )
+            book.append("cell", cell=adapter, adapter=adapter, clock_scope=scope, status=status, **identity, **facts)
     return harness.load(folder)
 
 

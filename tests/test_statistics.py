@@ -95,7 +95,8 @@ def test_equals_are_called_apart_about_as_seldom_as_promised():
 
 
 @pytest.mark.parametrize(
-    "low, high, word", [(0.5, 0.9, "faster"), (1.1, 2.0, "slower"), (0.9, 1.1, "cannot tell"), (1.0, 1.2, "cannot tell")]
+    "low, high, word",
+    [(0.5, 0.9, "faster"), (1.1, 2.0, "slower"), (0.9, 1.1, "cannot tell"), (1.0, 1.2, "cannot tell")],
 )
 def test_the_verdict(low, high, word):
     assert statistics.verdict(Estimate(1.0, low, high)) == word

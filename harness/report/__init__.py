@@ -16,19 +16,12 @@ __all__ = ["picture", "write"]
 def write(run: Run, folder: Path | str | None = None) -> list[Path]:
     """Write report.html and report.md into a folder, by default the run's own; the paths written."""
     from harness.report import markdown, page
+    from harness.results import write_atomically
 
     target = Path(folder) if folder is not None else run.path
     texts = {"report.html": page.html(run), "report.md": markdown.markdown(run)}
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            unfinished = target / f".{name}.unfinished"
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(target / name)
-    except OSError as error:
-        raise HarnessError(
-            f"The report cannot be written into {target}: {error.strerror or error}", "Name another folder with --out."
-        ) from None
+    for name, text in texts.items():
+        write_atomically(target / name, lambda file, text=text: file.write_text(text, encoding="utf-8"))  # type: ignore[misc]
     return [target / name for name in texts]
 
 
@@ -39,6 +32,7 @@ def picture(run: Run, path: Path | str) -> Path:
     """
     from harness.report import charts
     from harness.report.view import view
+    from harness.results import write_atomically
 
     path = Path(path)
     if path.suffix not in (".svg", ".png"):
@@ -47,5 +41,6 @@ def picture(run: Run, path: Path | str) -> Path:
     scopes = seen.scopes()
     if not scopes:
         raise HarnessError(f"The run {run.name!r} has no cell to draw", "Look at its journal.")
-    charts.save(charts.picture(scopes[0][3], seen), path)
+    drawing = charts.picture(scopes[0][3], seen)
+    write_atomically(path, lambda file: charts.save(drawing, file))
     return path

@@ -101,7 +101,7 @@ def error(value: Any) -> str:
 def plain(value: Any) -> str:
     """Anything else, as text."""
     if isinstance(value, dict):
-        return ", ".join(f"{key}={item}" for key, item in value.items()) or NOTHING
+        return ", ".join(f"{key}={plain(item)}" for key, item in value.items()) or NOTHING
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value) or NOTHING
     return str(value) if known(value) else NOTHING
