@@ -10,12 +10,16 @@ from onnxruntime.capi import onnxruntime_pybind11_state as library
 
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.program import Program
+from . import operators
 from .inference import InferenceNetwork
-from .operators import operators_with_kernels
+from .libraries import preload_cuda
 from .session import PROVIDERS, check_options
 
 #: Only the training package has a gradient builder.
 CAN_TRAIN = hasattr(library, "GradientGraphBuilder")
+
+if PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+    preload_cuda()
 
 # The builders of training graphs report each of their passes otherwise.
 onnxruntime.set_default_logger_severity(3)
@@ -32,7 +36,7 @@ class OnnxRuntimeAdapter(Adapter):
         return found
 
     def operators(self) -> List[str]:
-        return operators_with_kernels(PROVIDERS["cpu"])
+        return operators.trainable() if CAN_TRAIN else operators.executable()
 
     def load(self, program: Program, device: str, options: Options) -> Network:
         check_options(device, options)

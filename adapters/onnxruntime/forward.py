@@ -281,6 +281,9 @@ _REWRITINGS: Dict[str, Rewriting] = {
     "LSTM": _lstm,
 }
 
+#: Operators whose gradient needs a rewriting, so that a trial of the operator as it stands does not find it.
+REWRITTEN = set(_REWRITINGS)
+
 
 def running_variances(program: Program) -> Dict[str, int]:
     """For each running variance of a training BatchNormalization: how many values a batch variance is of."""

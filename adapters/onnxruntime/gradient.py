@@ -15,12 +15,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as library
 from ..kit.interface import Unsupported
 from ..kit.program import Program, Tensor
 from .forward import Writer, assemble, forward_model
+from .operators import NOT_REGISTERED
 from .optimizers import append_optimizer
 
 #: How the gradient builder names the gradient of a tensor.
 GRADIENT = "{}_grad"
 
-_NO_GRADIENT = re.compile(r"The gradient builder has not been registered:\s*(\w+)(?: for node ([^\n]*))?")
+_NO_GRADIENT = re.compile(NOT_REGISTERED + r":\s*(\w+)(?: for node ([^\n]*))?")
 
 
 @dataclass(frozen=True)

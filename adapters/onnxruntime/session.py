@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, List, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import numpy
 import onnxruntime
@@ -141,14 +141,14 @@ def _providers(device: str, options: Options) -> List[Any]:
     return [(PROVIDERS["cuda"], settings), PROVIDERS["cpu"]]
 
 
-def _refusal(error: Exception) -> Union[Unsupported, None]:
+def _refusal(error: Exception) -> Optional[Unsupported]:
     found = _NO_KERNEL.search(str(error))
     if found is None:
         return None
     return Unsupported("ONNX Runtime has no kernel for it", operator=found.group(1), node=found.group(2) or None)
 
 
-def _nodes_on_cpu(session: onnxruntime.InferenceSession) -> Union[Dict[str, int], None]:
+def _nodes_on_cpu(session: onnxruntime.InferenceSession) -> Optional[Dict[str, int]]:
     """Operators that a CUDA session runs on the CPU, with their counts; None where this build does not record it."""
     if session.get_providers()[0] == PROVIDERS["cpu"] or not hasattr(session, "get_provider_graph_assignment_info"):
         return None

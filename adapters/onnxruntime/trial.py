@@ -1,0 +1,89 @@
+"""Models of one node, made from an operator's schema: what ONNX Runtime says of them tells what it can do.
+
+Written as protobuf by hand (field numbers: onnx.proto), because the inference environment has no onnx package.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Optional
+
+#: The element types that trials use, best first, with ONNX's numbers.
+_TYPES = {"tensor(float)": 1, "tensor(int64)": 7, "tensor(bool)": 9}
+
+_FLOAT, _INT, _STRING, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 6, 7, 8
+
+#: A value for an attribute that must be given: its AttributeType, the field that holds it, and its bytes.
+_VALUES = {
+    "FLOAT": (_FLOAT, b"\x15\x00\x00\x80\x3f"),
+    "INT": (_INT, b"\x18\x01"),
+    "STRING": (_STRING, b"\x22\x01a"),
+    "FLOATS": (_FLOATS, b"\x3d\x00\x00\x80\x3f"),
+    "INTS": (_INTS, b"\x40\x01"),
+    "STRINGS": (_STRINGS, b"\x4a\x01a"),
+}
+
+
+class Trial(NamedTuple):
+    """model: a serialised ModelProto. inputs: its float inputs. outputs: its float outputs."""
+
+    model: bytes
+    inputs: List[str]
+    outputs: List[str]
+
+
+def trial(schema: Any, opset: int) -> Optional[Trial]:
+    """A model with one node of this schema, all optional operands left out; None where types or attributes forbid."""
+    inputs = [_kind(parameter) for parameter in schema.inputs if "Optional" not in str(parameter.option)]
+    outputs = [_kind(parameter) for parameter in schema.outputs if "Optional" not in str(parameter.option)]
+    required = {name: _type_name(a) for name, a in schema.attributes.items() if a.required}
+    if None in inputs or None in outputs or not set(required.values()) <= set(_VALUES):
+        return None
+    given, made = [f"x{i}" for i in range(len(inputs))], [f"y{i}" for i in range(len(outputs))]
+    node = b"".join([*(_text(1, name) for name in given), *(_text(2, name) for name in made), _text(4, schema.name)])
+    node += b"".join(_bytes(5, _attribute(name, kind)) for name, kind in required.items())
+    graph = _bytes(1, node) + _text(2, "trial")
+    graph += b"".join(_bytes(11, _value(name, kind)) for name, kind in zip(given, inputs))
+    graph += b"".join(_bytes(12, _value(name, kind)) for name, kind in zip(made, outputs))
+    model = _number(1, 10) + _bytes(7, graph) + _bytes(8, _number(2, opset))
+    return Trial(model, _floats(given, inputs), _floats(made, outputs))
+
+
+def _kind(parameter: Any) -> Optional[int]:
+    return next((number for name, number in _TYPES.items() if name in parameter.types), None)
+
+
+def _type_name(attribute: Any) -> str:
+    return str(attribute.type).rsplit(".", 1)[-1]
+
+
+def _floats(names: List[str], kinds: List[int]) -> List[str]:
+    return [name for name, kind in zip(names, kinds) if kind == _TYPES["tensor(float)"]]
+
+
+def _attribute(name: str, type_name: str) -> bytes:
+    number, value = _VALUES[type_name]
+    return _text(1, name) + value + _number(20, number)
+
+
+def _value(name: str, kind: int) -> bytes:
+    return _text(1, name) + _bytes(2, _bytes(1, _number(1, kind)))
+
+
+def _varint(value: int) -> bytes:
+    result = b""
+    while value > 127:
+        result += bytes([value & 127 | 128])
+        value >>= 7
+    return result + bytes([value])
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _text(field: int, value: str) -> bytes:
+    return _bytes(field, value.encode())
