@@ -12,7 +12,13 @@ import numpy
 ALIGNMENT = 64
 
 #: Element types that numpy does not have, and the integer type that carries their bits.
-CARRIERS = {"bfloat16": "uint16", "float8e4m3fn": "uint8", "float8e5m2": "uint8"}
+CARRIERS = {
+    "bfloat16": "uint16",
+    "float8e4m3fn": "uint8",
+    "float8e4m3fnuz": "uint8",
+    "float8e5m2": "uint8",
+    "float8e5m2fnuz": "uint8",
+}
 
 
 def carrier(dtype: str) -> numpy.dtype:

@@ -13,14 +13,14 @@ import torch
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.lowering import lower, operators_of
 from ..kit.program import Program, Tensor
-from . import ops, recurrent, state
+from . import attention, image, ops, quantization, recurrent, shapes, signals, state
 from .capture import Captured
 from .dtypes import cast, to_array, to_tensor, torch_type
 from .optimizers import make_optimizer
 from .tracing import Tracer
 
 OPERATORS: Dict[str, Callable] = {}
-for module in (ops, recurrent):
+for module in (ops, shapes, recurrent, image, attention, quantization, signals):
     OPERATORS.update(operators_of(module))
 
 MODES = ("eager", "compiled", "cudagraphs")

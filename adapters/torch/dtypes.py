@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy
 import torch
 
@@ -32,7 +34,7 @@ TYPES = {
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz)
 
 #: Types that numpy lacks, and torch's type of the same width that carries their bits to and from numpy.
-_CARRIERS = {dtype: torch.uint8 for dtype in FLOAT8}
+_CARRIERS = dict.fromkeys(FLOAT8, torch.uint8)
 _CARRIERS[torch.bfloat16] = torch.uint16
 
 
@@ -67,4 +69,7 @@ def cast(x, dtype: torch.dtype, saturate: bool = True):
     if saturate:
         largest = torch.finfo(dtype).max
         x = x.clamp(-largest, largest)
+    elif dtype == torch.float8_e4m3fn:
+        # workaround: torch saturates here too; what rounds to more than the largest value, 448, is not a number.
+        x = torch.where(x.abs() > 464, math.nan, x)
     return x.to(dtype)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import math
 
-import numpy
 import torch
 import torch.nn.functional as F
 
 from ..kit.interface import Unsupported
 from .dtypes import cast, torch_type
+from .unsigned import widened
 
 # Convolutions and pools
 
@@ -260,7 +260,7 @@ def GroupNormalization(x, scale, bias, *, num_groups, epsilon=1e-5, stash_type=1
 
 
 def _single_precision(stash_type):
-    if stash_type != 1:
+    if stash_type not in (1, "float32"):
         raise Unsupported(f"stash_type {stash_type}: torch's norms compute in float32")
 
 
@@ -292,11 +292,6 @@ def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0):
 def LpNormalization(x, *, axis=-1, p=2):
     norm = torch.linalg.vector_norm(x, p, axis, True)
     return torch.where(norm == 0, torch.zeros_like(x), x / norm)
-
-
-def MeanVarianceNormalization(x, *, axes=(0, 2, 3)):
-    var, mean = torch.var_mean(x, list(axes), correction=0, keepdim=True)
-    return (x - mean) / (var.sqrt() + 1e-9)
 
 
 # Activations
@@ -382,7 +377,7 @@ def Hardmax(x, *, axis=-1):
 def Dropout(x, ratio=0.5, training_mode=False, *, seed=None):
     if not training_mode or ratio == 0:
         return x, torch.ones(x.shape, dtype=torch.bool)
-    if seed:
+    if seed is not None:
         raise Unsupported("torch's dropout has no seed of its own")
     return torch.native_dropout(x, ratio, True)
 
@@ -411,26 +406,32 @@ def _ignored(ignore_index):
 # Arithmetic
 
 
+@widened("sums")
 def Add(a, b):
     return a + b
 
 
+@widened("sums")
 def Sub(a, b):
     return a - b
 
 
+@widened("sums")
 def Mul(a, b):
     return a * b
 
 
+@widened("nothing")
 def Div(a, b):
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 
 
+@widened("nothing")
 def Mod(a, b, *, fmod=0):
     return torch.fmod(a, b) if fmod else torch.remainder(a, b)
 
 
+@widened("nothing")
 def Pow(a, b):
     if isinstance(b, torch.Tensor) and b.numel() == 1 and b.ndim <= a.ndim and b.item() in (0.5, 2, 3):
         b = b.item()
@@ -451,10 +452,12 @@ def Mean(*tensors):
     return tensors[0] if len(tensors) == 1 else functools.reduce(torch.add, tensors) / len(tensors)
 
 
+@widened("order")
 def Min(*tensors):
     return functools.reduce(torch.minimum, tensors)
 
 
+@widened("order")
 def Max(*tensors):
     return functools.reduce(torch.maximum, tensors)
 
@@ -560,22 +563,27 @@ def Atanh(x):
 # Comparison and logic
 
 
+@widened("order")
 def Equal(a, b):
     return torch.eq(a, b)
 
 
+@widened("order")
 def Greater(a, b):
     return torch.gt(a, b)
 
 
+@widened("order")
 def GreaterOrEqual(a, b):
     return torch.ge(a, b)
 
 
+@widened("order")
 def Less(a, b):
     return torch.lt(a, b)
 
 
+@widened("order")
 def LessOrEqual(a, b):
     return torch.le(a, b)
 
@@ -596,20 +604,49 @@ def Not(x):
     return torch.logical_not(x)
 
 
+@widened("sums")
 def BitwiseAnd(a, b):
     return torch.bitwise_and(a, b)
 
 
+@widened("sums")
 def BitwiseOr(a, b):
     return torch.bitwise_or(a, b)
 
 
+@widened("sums")
 def BitwiseXor(a, b):
     return torch.bitwise_xor(a, b)
 
 
+@widened("sums")
 def BitwiseNot(x):
     return torch.bitwise_not(x)
+
+
+def BitShift(a, b, *, direction):
+    if a.dtype == torch.uint64 and direction == "RIGHT":
+        return _right_unsigned(a, b)
+    return _shift(a, b, direction=direction)
+
+
+@widened("sums")
+def _shift(a, b, *, direction):
+    bits = 8 * a.dtype.itemsize
+    inside = (b >= 0) & (b < bits)
+    shifts = torch.where(inside, b, torch.zeros_like(b))
+    if direction == "LEFT":
+        return torch.where(inside, a << shifts, torch.zeros_like(a))
+    return torch.where(inside, a >> shifts, torch.where(a < 0, -1, 0).to(a.dtype))
+
+
+def _right_unsigned(a, b):
+    """A right shift of uint64, by int64, whose own shift copies the sign: the bits that it brings in are cleared."""
+    a, b = a.view(torch.int64), b.view(torch.int64)
+    inside = (b > 0) & (b < 64)
+    shifts = torch.where(inside, b, torch.ones_like(b))
+    y = torch.where(inside, (a >> shifts) & ~(torch.full_like(a, -1) << (64 - shifts)), torch.zeros_like(a))
+    return torch.where(b == 0, a, y).view(torch.uint64)
 
 
 def IsNaN(x):
@@ -639,352 +676,9 @@ def CastLike(x, like, *, saturate=1, round_mode="up"):
     return cast(x, like.dtype, bool(saturate))
 
 
+def BitCast(x, *, to):
+    return x.view(torch_type(to))
+
+
 def Identity(x):
     return x
-
-
-# Shapes
-
-
-def Reshape(x, *, shape, allowzero=0):
-    return x.reshape([n if n or allowzero else x.shape[i] for i, n in enumerate(shape)])
-
-
-def Flatten(x, *, axis=1):
-    axis = axis + x.ndim if axis < 0 else axis
-    return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
-
-
-def Transpose(x, *, perm=None):
-    return x.permute(list(perm) if perm is not None else list(range(x.ndim - 1, -1, -1)))
-
-
-def Squeeze(x, *, axes=None):
-    return x.squeeze() if axes is None else x.squeeze(tuple(axes))
-
-
-def Unsqueeze(x, *, axes):
-    rank = x.ndim + len(axes)
-    for axis in sorted(a + rank if a < 0 else a for a in axes):
-        x = x.unsqueeze(axis)
-    return x
-
-
-def Concat(*tensors, axis):
-    return torch.cat(tensors, axis)
-
-
-def Split(x, *, split, axis=0, num_outputs=None):
-    return tuple(torch.split(x, list(split), axis))
-
-
-def Slice(x, *, starts, ends, axes, steps):
-    index, backwards = [slice(None)] * x.ndim, []
-    for start, end, axis, step in zip(starts, ends, axes, steps):
-        places = range(x.shape[axis])[start:end:step]
-        if step < 0:
-            backwards.append(axis)
-            places = places[::-1]
-        index[axis] = slice(places.start, places.stop, places.step)
-    y = x[tuple(index)]
-    return y.flip(backwards) if backwards else y
-
-
-def Expand(x, *, shape):
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(shape)))
-
-
-def Tile(x, *, repeats):
-    return x.repeat(list(repeats))
-
-
-def Pad(x, *, pads, constant_value=0, axes=None, mode="constant"):
-    axes = range(x.ndim) if axes is None else [a + x.ndim if a < 0 else a for a in axes]
-    before, after = [0] * x.ndim, [0] * x.ndim
-    for i, axis in enumerate(axes):
-        before[axis], after[axis] = pads[i], pads[len(axes) + i]
-    if mode == "constant":
-        return _pad(x, before, after, constant_value or 0)
-    if mode == "reflect" and _torch_reflects(x, before, after):
-        return F.pad(x, [p for pair in zip(before[:1:-1], after[:1:-1]) for p in pair], "reflect")
-    for axis, pair in enumerate(zip(before, after)):
-        if any(pair):
-            x = x.index_select(axis, torch.as_tensor(_pad_places(x.shape[axis], pair, mode)))
-    return x
-
-
-def _torch_reflects(x, before, after):
-    spatial = zip(x.shape[2:], before[2:], after[2:])
-    fits = all(0 <= first < size and 0 <= last < size for size, first, last in spatial)
-    return x.ndim in (3, 4, 5) and not any(before[:2] + after[:2]) and fits and x.is_floating_point()
-
-
-def _pad_places(size, pair, mode):
-    """Which element of an axis each element of the padded axis is; numpy's padding is ONNX's."""
-    places = numpy.arange(size)
-    crop = [max(-p, 0) for p in pair]
-    grown = numpy.pad(places, [max(p, 0) for p in pair], mode=mode)
-    return grown[crop[0] : len(grown) - crop[1]]
-
-
-def DepthToSpace(x, *, blocksize, mode="DCR"):
-    n, c, h, w = x.shape
-    s = blocksize
-    if mode == "DCR":
-        y = x.reshape(n, s, s, c // (s * s), h, w).permute(0, 3, 4, 1, 5, 2)
-    else:
-        y = x.reshape(n, c // (s * s), s, s, h, w).permute(0, 1, 4, 2, 5, 3)
-    return y.reshape(n, c // (s * s), h * s, w * s)
-
-
-def SpaceToDepth(x, *, blocksize, mode="DCR"):
-    n, c, h, w = x.shape
-    s = blocksize
-    y = x.reshape(n, c, h // s, s, w // s, s)
-    y = y.permute(0, 3, 5, 1, 2, 4) if mode == "DCR" else y.permute(0, 1, 3, 5, 2, 4)
-    return y.reshape(n, c * s * s, h // s, w // s)
-
-
-def Trilu(x, *, k=0, upper=1):
-    return torch.triu(x, k or 0) if upper else torch.tril(x, k or 0)
-
-
-def CenterCropPad(x, *, shape, axes=None):
-    axes = range(x.ndim) if axes is None else axes
-    before, after = [0] * x.ndim, [0] * x.ndim
-    for axis, wanted in zip(axes, shape):
-        extra = wanted - x.shape[axis]
-        before[axis] = extra // 2 if extra >= 0 else -((-extra) // 2)
-        after[axis] = extra - before[axis]
-    return _pad(x, before, after, 0)
-
-
-def Shape(x, *, start=0, end=None):
-    return torch.tensor(list(x.shape)[start:end], dtype=torch.int64)
-
-
-def Size(x):
-    return torch.tensor(x.numel(), dtype=torch.int64)
-
-
-def ConstantOfShape(*, input, value=None):
-    value = numpy.zeros(1, numpy.float32) if value is None else value
-    return torch.as_tensor(value.reshape(())).expand(list(input)).clone()
-
-
-def Constant(*, value=None, value_float=None, value_floats=None, value_int=None, value_ints=None):
-    if value is not None:
-        return torch.as_tensor(value)
-    if value_float is not None or value_floats is not None:
-        return torch.tensor(value_floats if value_float is None else value_float, dtype=torch.float32)
-    return torch.tensor(value_ints if value_int is None else value_int, dtype=torch.int64)
-
-
-def EyeLike(x, *, dtype=None, k=0):
-    kind = x.dtype if dtype is None else torch_type(dtype)
-    rows, columns = torch.arange(x.shape[0]).unsqueeze(1), torch.arange(x.shape[1])
-    return (columns - rows == k).to(kind)
-
-
-def Range(start, limit, delta):
-    start, limit, delta, dtype = start.item(), limit.item(), delta.item(), start.dtype
-    count = max(math.ceil((limit - start) / delta), 0)
-    return (torch.arange(count, dtype=torch.float64) * delta + start).to(dtype)
-
-
-# Gathering and scattering
-
-
-def _wrapped(indices, size):
-    """Negative indices count from the end."""
-    indices = _long(indices)
-    return torch.where(indices < 0, indices + size, indices)
-
-
-def Gather(data, indices, *, axis=0):
-    axis = axis + data.ndim if axis < 0 else axis
-    indices = _wrapped(indices, data.shape[axis])
-    if axis == 0 and data.ndim == 2:
-        return F.embedding(indices, data)
-    shape = list(data.shape[:axis]) + list(indices.shape) + list(data.shape[axis + 1 :])
-    return data.index_select(axis, indices.reshape(-1)).reshape(shape)
-
-
-def GatherElements(data, indices, *, axis=0):
-    return torch.gather(data, axis, _wrapped(indices, data.shape[axis]))
-
-
-def GatherND(data, indices, *, batch_dims=0):
-    batch, depth = list(data.shape[:batch_dims]), indices.shape[-1]
-    shape = list(indices.shape[:-1]) + list(data.shape[batch_dims + depth :])
-    data = data.reshape([math.prod(batch)] + list(data.shape[batch_dims:]))
-    indices = _long(indices).reshape(math.prod(batch), -1, depth)
-    rows = torch.arange(math.prod(batch)).unsqueeze(1).expand(indices.shape[:2])
-    return data[(rows,) + tuple(indices.unbind(-1))].reshape(shape)
-
-
-_REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
-
-
-def ScatterElements(data, indices, updates, *, axis=0, reduction="none"):
-    indices = _wrapped(indices, data.shape[axis])
-    if reduction == "none":
-        return torch.scatter(data, axis, indices, updates)
-    return torch.scatter_reduce(data, axis, indices, updates, _REDUCTIONS[reduction], include_self=True)
-
-
-def ScatterND(data, indices, updates, *, reduction="none"):
-    depth, shape = indices.shape[-1], data.shape
-    rows = 0
-    for i, column in enumerate(indices.unbind(-1)):
-        rows = rows * shape[i] + _wrapped(column, shape[i])
-    flat = data.reshape(math.prod(shape[:depth]), -1)
-    rows, updates = rows.reshape(-1, 1), updates.reshape(-1, flat.shape[1])
-    return ScatterElements(flat, rows.expand(updates.shape), updates, reduction=reduction).reshape(shape)
-
-
-def OneHot(indices, values, *, depth, axis=-1):
-    depth = int(depth[0] if isinstance(depth, (list, tuple)) else depth)
-    indices = _wrapped(indices, depth)
-    axis = axis + indices.ndim + 1 if axis < 0 else axis
-    classes = torch.arange(depth).reshape([-1] + [1] * (indices.ndim - axis))
-    return torch.where(indices.unsqueeze(axis) == classes, values[1], values[0])
-
-
-def ReverseSequence(x, sequence_lens, *, batch_axis=1, time_axis=0):
-    """Along the time axis, the first `sequence_lens` elements of each row of the batch are reversed."""
-    times = torch.arange(x.shape[time_axis]).reshape([-1, 1])
-    lengths = _long(sequence_lens).reshape(1, -1)
-    places = torch.where(times < lengths, lengths - 1 - times, times)
-    if batch_axis < time_axis:
-        places = places.t()
-    shape = [n if axis in (batch_axis, time_axis) else 1 for axis, n in enumerate(x.shape)]
-    return torch.gather(x, time_axis, places.reshape(shape).expand(x.shape))
-
-
-def TensorScatter(past_cache, update, write_indices=None, *, axis=-2, mode="linear"):
-    axis = axis + past_cache.ndim if axis < 0 else axis
-    places = torch.arange(update.shape[axis]).reshape(1, -1)
-    if write_indices is not None:
-        places = places + _long(write_indices).reshape(-1, 1)
-    if mode == "circular":
-        places = torch.remainder(places, past_cache.shape[axis])
-    shape = [n if a in (0, axis) else 1 for a, n in enumerate(update.shape)]
-    places = places.expand(update.shape[0], -1).reshape(shape).expand(update.shape)
-    return torch.scatter(past_cache, axis, places, update)
-
-
-# Reductions
-
-
-def _reduce(x, axes, noop_with_empty_axes):
-    """The axes to reduce: all where none are given, unless ONNX's noop attribute says that this means none."""
-    if axes is not None and len(axes):
-        return [a + x.ndim if a < 0 else a for a in axes]
-    return [] if noop_with_empty_axes else list(range(x.ndim))
-
-
-def _sum(x, axes, keepdims):
-    return x.sum(axes, bool(keepdims), dtype=x.dtype) if axes else x
-
-
-def ReduceSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _sum(x, _reduce(x, axes, noop_with_empty_axes), keepdims)
-
-
-def ReduceMean(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    axes = _reduce(x, axes, noop_with_empty_axes)
-    return x.mean(axes, bool(keepdims)) if axes else x
-
-
-def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    for axis in sorted(_reduce(x, axes, noop_with_empty_axes), reverse=True):
-        x = x.prod(axis, bool(keepdims), dtype=x.dtype)
-    return x
-
-
-def _extreme(x, axes, keepdims, function, identity):
-    if not axes:
-        return x
-    if all(x.shape[axis] for axis in axes):
-        return function(x, axes, bool(keepdims))
-    shape = [1 if axis in axes else n for axis, n in enumerate(x.shape) if keepdims or axis not in axes]
-    return torch.full(shape, identity, dtype=x.dtype)
-
-
-def _bounds(dtype):
-    if dtype == torch.bool:
-        return False, True
-    if dtype.is_floating_point:
-        return -math.inf, math.inf
-    return torch.iinfo(dtype).min, torch.iinfo(dtype).max
-
-
-def ReduceMax(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _extreme(x, _reduce(x, axes, noop_with_empty_axes), keepdims, torch.amax, _bounds(x.dtype)[0])
-
-
-def ReduceMin(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _extreme(x, _reduce(x, axes, noop_with_empty_axes), keepdims, torch.amin, _bounds(x.dtype)[1])
-
-
-def ReduceL1(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _sum(x.abs(), _reduce(x, axes, noop_with_empty_axes), keepdims)
-
-
-def ReduceSumSquare(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _sum(x * x, _reduce(x, axes, noop_with_empty_axes), keepdims)
-
-
-def ReduceL2(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _like(_sum(x * x, _reduce(x, axes, noop_with_empty_axes), keepdims).sqrt(), x)
-
-
-def ReduceLogSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _like(_sum(x, _reduce(x, axes, noop_with_empty_axes), keepdims).log(), x)
-
-
-def ReduceLogSumExp(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    axes = _reduce(x, axes, noop_with_empty_axes)
-    return torch.logsumexp(x, axes, bool(keepdims)) if axes else x
-
-
-def _arg(function, x, axis, keepdims, select_last_index):
-    if not select_last_index:
-        return function(x, axis, bool(keepdims))
-    return x.shape[axis] - 1 - function(x.flip(axis), axis, bool(keepdims))
-
-
-def ArgMax(x, *, axis=0, keepdims=1, select_last_index=0):
-    return _arg(torch.argmax, x, axis, keepdims, select_last_index)
-
-
-def ArgMin(x, *, axis=0, keepdims=1, select_last_index=0):
-    return _arg(torch.argmin, x, axis, keepdims, select_last_index)
-
-
-def TopK(x, *, K, axis=-1, largest=1, sorted=1):
-    """torch.topk leaves open which of equal values it takes; ONNX says the first, as a stable sort does."""
-    k = int(K[0] if isinstance(K, (list, tuple)) else K)
-    values, indices = torch.sort(x, dim=axis, descending=bool(largest), stable=True)
-    return values.narrow(axis, 0, k), indices.narrow(axis, 0, k)
-
-
-def _scan(function, x, axis, exclusive, reverse, neutral):
-    axis = int(axis[0] if isinstance(axis, (list, tuple)) else axis)
-    axis = axis + x.ndim if axis < 0 else axis
-    x = x.flip(axis) if reverse else x
-    if exclusive:
-        first = torch.full([1 if a == axis else n for a, n in enumerate(x.shape)], neutral, dtype=x.dtype)
-        x = torch.cat((first, x.narrow(axis, 0, x.shape[axis] - 1)), axis)
-    y = function(x, axis, dtype=x.dtype)
-    return y.flip(axis) if reverse else y
-
-
-def CumSum(x, *, axis, exclusive=0, reverse=0):
-    return _scan(torch.cumsum, x, axis, exclusive, reverse, 0)
-
-
-def CumProd(x, axis, *, exclusive=0, reverse=0):
-    axis = axis.item() if isinstance(axis, torch.Tensor) else axis
-    return _scan(torch.cumprod, x, axis, exclusive, reverse, 1)

@@ -42,6 +42,9 @@ class Value(fx.Proxy):
     def is_floating_point(self) -> bool:
         return self.meta.is_floating_point()
 
+    def is_complex(self) -> bool:
+        return self.meta.is_complex()
+
     def item(self):
         raise Unsupported("it needs the value of an operand that is not a constant")
 
