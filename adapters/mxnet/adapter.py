@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import os
 
@@ -45,7 +46,9 @@ class Graph:
                 value.linear = None
             return value
 
-        self.values = lower(program, OPERATORS, values, bind)
+        empty = [tensor for tensor in program.tensors.values() if 0 in tensor.shape and tensor.name not in values]
+        values.update((tensor.name, symbols.constant(numpy.zeros(tensor.shape, tensor.dtype))) for tensor in empty)
+        self.values = lower(_without(program, empty), OPERATORS, values, bind)
         updates = program.training.updates if program.training else {}
         self.updates = {name: self.values[new] for name, new in updates.items() if name not in running}
 
@@ -61,6 +64,12 @@ class Graph:
         stored = symbols.variable(tensor.name, kept.shape, tensor.dtype, array=None if array is None else kept)
         symbol = form.restore(stored).symbol
         return Value(symbol, tensor.shape, tensor.dtype, array=array, stored=stored, running=running)
+
+
+def _without(program, tensors):
+    """The Program without the nodes that make nothing but these tensors."""
+    names = {tensor.name for tensor in tensors} | {""}
+    return dataclasses.replace(program, nodes=[node for node in program.nodes if set(node.outputs) - names])
 
 
 def _group(values):
@@ -144,7 +153,7 @@ class MXNetNetwork(Network):
         self._updated = [self._arrays[name] for name in updated]
 
     def _array(self, array):
-        return mxnet.nd.array(array, self._context, dtype=array.dtype)
+        return mxnet.nd.array(array, self._context, dtype=array.dtype.name)
 
     def _to_mxnet(self, name, array):
         return self._forms[name].to_mxnet(array) if name in self._forms else array

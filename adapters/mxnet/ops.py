@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
-from .symbols import F, constant
+from .symbols import F, Value, constant
 
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("uint8", "int8", "int32", "int64")
@@ -101,27 +101,56 @@ def Mul(a, b):
 
 
 def Div(a, b):
-    """Integers divide towards zero, which MXNet's numpy operator does not do and its older one does."""
-    return _binary("_npi_true_divide" if a.floating else "broadcast_div", a, b, "elemwise_div")
+    """Integers divide towards zero, which MXNet's numpy operator does not do and its older one does.
+
+    workaround: an integer divided by zero would end the process; it is 0, as in numpy.
+    """
+    if a.floating:
+        return _binary("_npi_true_divide", a, b, "elemwise_div")
+    zero = full((), 0, a.dtype)
+    none = F._npi_equal(b, zero)
+    quotient = F.broadcast_div(a, F._npi_where(none, full((), 1, a.dtype), b))
+    return F._npi_where(none, zero, quotient)
 
 
 def Mod(a, b, *, fmod=0):
-    """MXNet's remainder has the sign of the divisor; with fmod that of the dividend, from the absolute values."""
-    if not fmod:
-        require(a, INTEGERS, "Mod with fmod=0")
-        return F._npi_mod(a, b)
-    return F._npi_multiply(F._npi_mod(F._npi_abs(a), F._npi_abs(b)), F._npi_sign(a))
+    """The remainder has the sign of the divisor; with fmod that of the dividend.
+
+    workaround: MXNet's remainder goes through float64, which int64 does not fit into, and is 0 where the divisor is.
+    """
+    if a.floating:
+        rest = Mul(F._npi_mod(Abs(a), Abs(b)), F._npi_sign(a)) if fmod else F._npi_mod(a, b)
+        return F._npi_where(F._npi_equal(b, full((), 0, b.dtype)), full((), numpy.nan, a.dtype), rest)
+    rest = Sub(a, Mul(Div(a, b), b))
+    if fmod:
+        return rest
+    zero = full((), 0, a.dtype)
+    other_side = F._npi_not_equal(F._npi_less(rest, zero), F._npi_less(b, zero))
+    correct = And(other_side, F._npi_not_equal(rest, zero))
+    return F._npi_where(correct, Add(rest, b), rest)
 
 
 def Pow(x, exponent):
     if exponent.array is not None and exponent.size == 1 and x.floating and exponent.ndim <= x.ndim:
         number = float(exponent.array.reshape(()))
         if number == 2:
-            return F.square(x)
+            return squared(x)
         return F._npi_power_scalar(x, scalar=number)
-    if x.dtype != exponent.dtype and not x.floating:
-        return cast(F._npi_power(cast(x, "float64"), cast(exponent, "float64")), x.dtype)
-    return F._npi_power(x, cast(exponent, x.dtype))
+    if x.floating:
+        return F._npi_power(x, cast(exponent, x.dtype))
+    rounded = cast(F._npi_power(cast(x, "float64"), cast(exponent, "float64")), x.dtype)
+    return rounded if exponent.floating else _integer_power(x, exponent, rounded)
+
+
+def _integer_power(x, exponent, rounded):
+    """Exponents up to 63, by squaring. workaround: MXNet's power goes through float64, too small for int64."""
+    exponent = cast(exponent, "int64")
+    result, square, one = broadcast_to(full((), 1, x.dtype), common_shape(x, exponent)), x, full((), 1, x.dtype)
+    for bit in (1, 2, 4, 8, 16, 32):
+        chosen = cast(F._npi_bitwise_and(exponent, full((), bit, "int64")), "bool")
+        result = Mul(result, F._npi_where(chosen, square, one))
+        square = Mul(square, square)
+    return F._npi_where(F._npi_less(exponent, full((), 0, "int64")), rounded, result)
 
 
 def Sum(*tensors):
@@ -152,7 +181,13 @@ def Neg(x):
 
 
 def Abs(x):
-    return F._npi_abs(x)
+    if x.dtype != "int64":
+        return F._npi_abs(x)
+    return F._npi_where(F._npi_less(x, full((), 0, "int64")), Neg(x), x)  # workaround: _npi_abs goes through float64
+
+
+def squared(x):
+    return F.square(x) if x.floating else Mul(x, x)
 
 
 def Sign(x):
@@ -276,15 +311,15 @@ def LessOrEqual(a, b):
 
 
 def And(a, b):
-    return F._npi_bitwise_and(a, b)
+    return F._npi_multiply(a, b)  # workaround: MXNet's logical and bitwise operators do not broadcast bool
 
 
 def Or(a, b):
-    return F._npi_bitwise_or(a, b)
+    return F._npi_add(a, b)
 
 
 def Xor(a, b):
-    return F._npi_bitwise_xor(a, b)
+    return F._npi_not_equal(a, b)
 
 
 def Not(x):
@@ -308,11 +343,19 @@ def BitwiseNot(x):
 
 
 def BitShift(x, bits, *, direction):
-    require(x, ("uint8",), "BitShift")
-    power = F._npi_power(full((), 2, "int32"), cast(bits, "int32"))
-    wide = cast(x, "int32")
-    shifted = F._npi_multiply(wide, power) if direction == "LEFT" else F.broadcast_div(wide, power)
-    return cast(F._npi_bitwise_and(shifted, full((), 255, "int32")), "uint8")
+    """Shifts by multiplying with or dividing by powers of two; to the right rounding down, as an arithmetic shift.
+
+    Counts that are negative or beyond 63 shift everything out.
+    """
+    wide, bits = cast(x, "int64"), cast(bits, "int64")
+    zero, most = full((), 0, "int64"), full((), 63, "int64")
+    inside = And(F._npi_greater_equal(bits, zero), F._npi_less_equal(bits, most))
+    count = F._npi_where(inside, bits, most)
+    half = Div(count, full((), 2, "int64"))
+    for part in (half, Sub(count, half)):  # in two, for 2**63 is not an int64
+        power = Pow(full((), 2, "int64"), part)
+        wide = Mul(wide, power) if direction == "LEFT" else Div(Sub(wide, Mod(wide, power)), power)
+    return cast(F._npi_where(inside, wide, zero) if direction == "LEFT" else wide, x.dtype)
 
 
 def IsNaN(x):
@@ -351,56 +394,60 @@ def Identity(x):
 # Reductions.
 
 
-def _reduce(name, x, axes, keepdims, noop, **attributes):
-    if axes is None and noop:
-        return None
-    axes = tuple(range(x.ndim)) if axes is None or len(axes) == 0 else normalized_axes(axes, x.ndim)
-    if len(axes) == 0:
+#: What a reduction of no elements at all gives.
+_EMPTY = {"_np_sum": 0, "_np_prod": 1, "_npi_mean": numpy.nan, "_np_max": -numpy.inf, "_np_min": numpy.inf}
+
+
+def _reduce(name, x, axes, keepdims, noop):
+    """axes absent or empty: none of them where noop is set, else all."""
+    if not axes:
+        axes = () if noop else range(x.ndim)
+    axes = normalized_axes(axes, x.ndim)
+    if not axes:
         return F._copy(x)
-    return getattr(F, name)(x, axis=axes, keepdims=bool(keepdims), **attributes)
+    if x.size == 0:
+        shape = numpy.zeros(x.shape).any(axes, keepdims=bool(keepdims)).shape
+        return constant(numpy.full(shape, _lowest_or_highest(_EMPTY[name], x.dtype)).astype(x.dtype))
+    return getattr(F, name)(x, axis=axes, keepdims=bool(keepdims))
+
+
+def _lowest_or_highest(number, dtype):
+    """A number of this type that stands for infinity where it has none."""
+    if not numpy.isinf(number) or dtype in FLOATS:
+        return number
+    if dtype == "bool":
+        return number > 0
+    info = numpy.iinfo(dtype)
+    return info.max if number > 0 else info.min
 
 
 def ReduceSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _reduce("_np_sum", x, axes, keepdims, noop_with_empty_axes) or F._copy(x)
+    return _reduce("_np_sum", x, axes, keepdims, noop_with_empty_axes)
 
 
 def ReduceMean(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
     require(x, FLOATS, "ReduceMean")
-    return _reduce("_npi_mean", x, axes, keepdims, noop_with_empty_axes) or F._copy(x)
+    return _reduce("_npi_mean", x, axes, keepdims, noop_with_empty_axes)
 
 
 def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _reduce("_np_prod", x, axes, keepdims, noop_with_empty_axes) or F._copy(x)
+    return _reduce("_np_prod", x, axes, keepdims, noop_with_empty_axes)
 
 
 def ReduceMax(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _extreme("_np_max", x, axes, keepdims, noop_with_empty_axes)
+    return _reduce("_np_max", x, axes, keepdims, noop_with_empty_axes)
 
 
 def ReduceMin(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _extreme("_np_min", x, axes, keepdims, noop_with_empty_axes)
-
-
-def _extreme(name, x, axes, keepdims, noop):
-    """Of no elements at all: the lowest or highest number of the type, which MXNet refuses to compute."""
-    if x.size > 0:
-        return _reduce(name, x, axes, keepdims, noop) or F._copy(x)
-    shape = ReduceSum(x, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop).shape
-    sign = -1 if name == "_np_max" else 1
-    if x.floating:
-        return full(shape, sign * numpy.inf, x.dtype)
-    if x.dtype == "bool":
-        return full(shape, sign > 0, "bool")
-    info = numpy.iinfo(x.dtype)
-    return constant(numpy.full(shape, info.min if sign < 0 else info.max, x.dtype))
+    return _reduce("_np_min", x, axes, keepdims, noop_with_empty_axes)
 
 
 def ReduceL1(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return ReduceSum(F._npi_abs(x), axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+    return ReduceSum(Abs(x), axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
 
 
 def ReduceSumSquare(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return ReduceSum(F.square(x), axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+    return ReduceSum(squared(x), axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
 
 
 def ReduceL2(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
@@ -416,7 +463,7 @@ def ReduceLogSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 def ReduceLogSumExp(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
     require(x, FLOATS, "ReduceLogSumExp")
-    if x.size == 0 or (axes is None and noop_with_empty_axes):
+    if x.size == 0 or (not axes and noop_with_empty_axes):
         exponentials = F._npi_exp(x)
         return ReduceLogSum(exponentials, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
     top = F.BlockGrad(ReduceMax(x, axes=axes, keepdims=1))
@@ -493,7 +540,14 @@ def Expand(x, *, shape):
 
 
 def Tile(x, *, repeats):
-    return F._npi_tile(x, reps=tuple(repeats))
+    """workaround: MXNet's tile fails beyond three axes; one axis at a time, as a broadcast of three."""
+    for axis, count in enumerate(repeats):
+        if count != 1:
+            before = int(numpy.prod(x.shape[:axis], dtype=numpy.int64))
+            shape = x.shape[:axis] + (x.shape[axis] * count,) + x.shape[axis + 1 :]
+            rows = reshape(x, (before, 1, x.size // before))
+            x = reshape(broadcast_to(rows, (before, count, x.size // before)), shape)
+    return x
 
 
 def Concat(*tensors, axis):
@@ -517,22 +571,24 @@ def Slice(x, *, starts, ends, axes, steps):
 def take_slices(x, ranges):
     """x[ranges] for Python slices, one per axis."""
     bounds = [one.indices(extent) for one, extent in zip(ranges, x.shape)]
-    shape = tuple(len(range(*bound)) for bound in bounds)
-    if 0 in shape:
-        return full(shape, 0, x.dtype)
     if all(bound == (0, extent, 1) for bound, extent in zip(bounds, x.shape)):
         return x
     begin, end, step = zip(*bounds)
     return F.slice(x, begin=begin, end=tuple(e if e >= 0 else None for e in end), step=step)
 
 
-def Pad(x, *, pads, constant_value=0, axes=None, mode="constant"):
+def Pad(x, constant_value=0, *, pads, axes=None, mode="constant"):
     axes = range(x.ndim) if axes is None else [axis % x.ndim for axis in axes]
     widths = [(0, 0)] * x.ndim
     for i, axis in enumerate(axes):
         widths[axis] = (pads[i], pads[i + len(pads) // 2])
     ranges = [slice(max(0, -low), extent - max(0, -high)) for (low, high), extent in zip(widths, x.shape)]
-    return pad(take_slices(x, ranges), [(max(0, low), max(0, high)) for low, high in widths], mode, constant_value)
+    x = take_slices(x, ranges)
+    widths = [(max(0, low), max(0, high)) for low, high in widths]
+    if not isinstance(constant_value, Value):
+        return pad(x, widths, mode, constant_value)
+    outside = numpy.pad(numpy.zeros(x.shape, bool), widths, constant_values=True)
+    return F._npi_where(constant(outside), reshape(constant_value, ()), pad(x, widths, mode))
 
 
 def pad(x, widths, mode="constant", value=0):
@@ -544,6 +600,12 @@ def pad(x, widths, mode="constant", value=0):
             order = numpy.arange(-low, x.shape[axis] + high) % x.shape[axis]
             x = F.take(x, constant(order), axis=axis, mode="clip")
         return x
+    if mode == "reflect" and any(max(width) >= extent for width, extent in zip(widths, x.shape)):
+        raise Unsupported("reflected pads that are as wide as the data")
+    if x.ndim == 1:  # workaround: MXNet reads the widths of one axis as those of two
+        return reshape(
+            pad(reshape(x, (1,) + x.shape), [(0, 0)] + list(widths), mode, value), (x.size + sum(widths[0]),)
+        )
     return F._npi_pad(x, pad_width=tuple(widths), mode=mode, constant_value=value or 0)
 
 
@@ -570,7 +632,8 @@ def _element_coordinates(x, indices, axis):
 
 def wrapped(indices, extent):
     """Indices with the negative ones counted from the end."""
-    return F._npi_mod(indices, full((), extent, indices.dtype))
+    negative = F._npi_less(indices, full((), 0, indices.dtype))
+    return F._npi_where(negative, F._npi_add_scalar(indices, scalar=extent), indices)
 
 
 def GatherND(x, indices, *, batch_dims=0):
@@ -581,7 +644,9 @@ def _coordinates(x, indices, batch_dims=0):
     """(depth, ...): the last axis of ONNX's indices first, none negative, batch positions before them."""
     depth = indices.shape[-1]
     extents = constant(numpy.array(x.shape[batch_dims : batch_dims + depth]))
-    rows = transpose(F._npi_mod(cast(indices, "int64"), extents), (indices.ndim - 1,) + tuple(range(indices.ndim - 1)))
+    indices = cast(indices, "int64")
+    places = F._npi_where(F._npi_less(indices, full((), 0, "int64")), F._npi_add(indices, extents), indices)
+    rows = transpose(places, (indices.ndim - 1,) + tuple(range(indices.ndim - 1)))
     if not batch_dims:
         return rows
     return concatenate([constant(numpy.indices(indices.shape[:-1])[:batch_dims]), rows], 0)
@@ -596,11 +661,14 @@ def ScatterElements(x, indices, updates, *, axis=0, reduction="none"):
 
 
 def _scatter(x, coordinates, updates, reduction):
-    if reduction == "none":
-        return F._scatter_set_nd(x, updates, coordinates, shape=x.shape)
+    """workaround: MXNet's own setting scatter has no gradient, and CachedOp wants one; so it is added up."""
+    if reduction not in ("none", "add"):
+        raise Unsupported("reduction=%r: MXNet scatters only by setting and adding" % reduction)
+    sums = F._backward_gather_nd(updates, coordinates, shape=x.shape)
     if reduction == "add":
-        return F._npi_add(x, F._backward_gather_nd(updates, coordinates, shape=x.shape))
-    raise Unsupported("reduction=%r: MXNet scatters only by setting and adding" % reduction)
+        return F._npi_add(x, sums)
+    hits = F._backward_gather_nd(full(updates.shape, 1, "float32"), coordinates, shape=x.shape)
+    return F._npi_where(cast(F.BlockGrad(hits), "bool"), sums, x)
 
 
 def OneHot(indices, values, *, depth, axis=-1):
@@ -609,7 +677,7 @@ def OneHot(indices, values, *, depth, axis=-1):
     axis %= rank
     shape = indices.shape[:axis] + (1,) + indices.shape[axis:]
     places = constant(numpy.arange(depth).reshape([-1 if i == axis else 1 for i in range(rank)]))
-    hit = F._npi_equal(wrapped(reshape(cast(indices, "int64"), shape), depth), places)
+    hit = F._npi_equal(wrapped(reshape(cast(indices, "int64"), shape), depth), places)  # none, beyond the depth
     off, on = (take_slices(values, [slice(i, i + 1)]) for i in (0, 1))
     return F._npi_where(hit, reshape(on, ()), reshape(off, ()))
 
@@ -621,8 +689,23 @@ def Trilu(x, *, k=0, upper=1):
 
 
 def TopK(x, *, K, axis=-1, largest=1, sorted=1):
-    count = int(numpy.asarray(K).reshape(()))
-    return tuple(F.topk(x, k=count, axis=axis, ret_typ="both", is_ascend=not largest, dtype="int64"))
+    """workaround: MXNet's topk puts equal values in any order, ONNX the lower index first.
+
+    So all is sorted; equal values make a group, and keys of group and index are sorted once more.
+    """
+    axis %= x.ndim
+    extent, count = x.shape[axis], int(numpy.asarray(K).reshape(()))
+    values, order = F.topk(F.BlockGrad(x), k=extent, axis=axis, ret_typ="both", is_ascend=not largest, dtype="int64")
+    first, rest = (_along(values, axis, slice(*bounds)) for bounds in ((None, -1), (1, None)))
+    steps = pad(cast(F._npi_not_equal(first, rest), "int64"), [(int(i == axis), 0) for i in range(x.ndim)])
+    groups = F._npi_multiply_scalar(F._np_cumsum(steps, axis=axis), scalar=extent)
+    keys = F.topk(Add(groups, order), k=extent, axis=axis, ret_typ="value", is_ascend=True)
+    indices = _along(Sub(keys, groups), axis, slice(0, count))
+    return GatherElements(x, indices, axis=axis), indices
+
+
+def _along(x, axis, one):
+    return take_slices(x, [one if i == axis else slice(None) for i in range(x.ndim)])
 
 
 def DepthToSpace(x, *, blocksize, mode="DCR"):
@@ -634,10 +717,39 @@ def DepthToSpace(x, *, blocksize, mode="DCR"):
     return reshape(parts, (n, c // blocksize**2, h * blocksize, w * blocksize))
 
 
-def SpaceToDepth(x, *, blocksize):
+def SpaceToDepth(x, *, blocksize, mode="DCR"):
     n, c, h, w = x.shape
     parts = reshape(x, (n, c, h // blocksize, blocksize, w // blocksize, blocksize))
-    return reshape(transpose(parts, (0, 3, 5, 1, 2, 4)), (n, c * blocksize**2, h // blocksize, w // blocksize))
+    parts = transpose(parts, (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
+    return reshape(parts, (n, c * blocksize**2, h // blocksize, w // blocksize))
+
+
+def ReverseSequence(x, sequence_lens, *, batch_axis=1, time_axis=0):
+    """Step t of a sequence of n steps comes from step n-1-t, steps behind its end stay."""
+    steps = constant(numpy.arange(x.shape[time_axis]).reshape([-1 if i == time_axis else 1 for i in range(x.ndim)]))
+    lengths = reshape(cast(sequence_lens, "int64"), [-1 if i == batch_axis else 1 for i in range(x.ndim)])
+    reversed_steps = F._npi_add_scalar(Sub(lengths, steps), scalar=-1)
+    source = F._npi_where(F._npi_less(steps, lengths), reversed_steps, steps)
+    return GatherElements(x, broadcast_to(source, x.shape), axis=time_axis)
+
+
+def CumProd(x, *, axis, exclusive=0, reverse=0):
+    """Products over one masked axis more. workaround: MXNet has no running product."""
+    axis = int(numpy.asarray(axis).reshape(())) % x.ndim
+    extent = x.shape[axis]
+    mask = numpy.tril(numpy.ones((extent, extent), bool), -1 if exclusive else 0)
+    mask = (mask.T if reverse else mask).reshape((1,) * axis + (extent, extent) + (1,) * (x.ndim - axis - 1))
+    rows = reshape(x, x.shape[:axis] + (1, extent) + x.shape[axis + 1 :])
+    return F._np_prod(F._npi_where(constant(mask), rows, full((), 1, x.dtype)), axis=axis + 1)
+
+
+def Det(x):
+    require(x, ("float32", "float64"), "Det")
+    return F._npi_det(x)
+
+
+def EyeLike(x, *, dtype=None, k=0):
+    return constant(numpy.eye(*x.shape, k=k, dtype=dtype or x.dtype))
 
 
 def Einsum(*tensors, equation):

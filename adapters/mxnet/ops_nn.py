@@ -7,7 +7,7 @@ import itertools
 import numpy
 
 from ..kit.interface import Unsupported
-from .ops import FLOATS, broadcast_to, cast, full, pad, require, reshape, scaled, take_slices
+from .ops import FLOATS, broadcast_to, cast, full, pad, require, reshape, scaled, squared, take_slices
 from .symbols import F, constant
 
 # Products.
@@ -328,7 +328,7 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
         return _normalize(x, _channels(mean, x.ndim), _channels(variance, x.ndim), epsilon, scale, bias)
     axes = tuple(i for i in range(x.ndim) if i != 1)
     batch_mean = F._npi_mean(x, axis=axes, keepdims=True)
-    batch_variance = F._npi_mean(F.square(F._npi_subtract(x, batch_mean)), axis=axes, keepdims=True)
+    batch_variance = F._npi_mean(squared(F._npi_subtract(x, batch_mean)), axis=axes, keepdims=True)
     y = _normalize(x, batch_mean, batch_variance, epsilon, scale, bias)
     return y, _blend(mean, batch_mean, momentum), _blend(variance, batch_variance, momentum)
 
@@ -364,7 +364,7 @@ def InstanceNormalization(x, scale, bias, *, epsilon=1e-5):
 def _moments(x, axes):
     axes = tuple(axes)
     mean = F._npi_mean(x, axis=axes, keepdims=True)
-    return mean, F._npi_mean(F.square(F._npi_subtract(x, mean)), axis=axes, keepdims=True)
+    return mean, F._npi_mean(squared(F._npi_subtract(x, mean)), axis=axes, keepdims=True)
 
 
 def GroupNormalization(x, scale, bias, *, num_groups, epsilon=1e-5, stash_type="float32"):
@@ -392,7 +392,7 @@ def LayerNormalization(x, scale, bias=None, *, axis=-1, epsilon=1e-5, stash_type
 def RMSNormalization(x, scale, *, axis=-1, epsilon=1e-5, stash_type="float32"):
     require(x, FLOATS, "RMSNormalization")
     axes = tuple(range(axis % x.ndim, x.ndim))
-    squares = F._npi_mean(F.square(x), axis=axes, keepdims=True)
+    squares = F._npi_mean(squared(x), axis=axes, keepdims=True)
     deviation = F._npi_sqrt(F._npi_add_scalar(squares, scalar=epsilon))
     return F._npi_multiply(F._npi_true_divide(x, deviation), scale)
 
@@ -403,7 +403,7 @@ def LRN(x, *, size, alpha=1e-4, beta=0.75, bias=1.0):
         return F.LRN(x, alpha=alpha, beta=beta, knorm=bias, nsize=size)
     widths = [(0, 0)] * x.ndim
     widths[1] = ((size - 1) // 2, size // 2)
-    squares = pad(F.square(x), widths)
+    squares = pad(squared(x), widths)
     views = [take_slices(squares, [slice(None), slice(i, i + x.shape[1])]) for i in range(size)]
     total = views[0]
     for view in views[1:]:
@@ -417,7 +417,7 @@ def LpNormalization(x, *, axis=-1, p=2):
     if p == 1:
         norm = F._np_sum(F._npi_abs(x), axis=axis, keepdims=True)
     else:
-        norm = F._npi_sqrt(F._np_sum(F.square(x), axis=axis, keepdims=True))
+        norm = F._npi_sqrt(F._np_sum(squared(x), axis=axis, keepdims=True))
     none = F._npi_equal(norm, full((), 0, x.dtype))
     return F._npi_where(broadcast_to(none, x.shape), full((), 0, x.dtype), F._npi_true_divide(x, norm))
 
@@ -472,7 +472,7 @@ def Tanh(x):
 def Gelu(x, *, approximate="none"):
     if approximate == "none":
         return F.LeakyReLU(x, act_type="gelu")
-    cubic = F.elemwise_add(x, scaled(F.elemwise_mul(x, F.square(x)), 0.044715))
+    cubic = F.elemwise_add(x, scaled(F.elemwise_mul(x, squared(x)), 0.044715))
     gate = F._npi_add_scalar(Tanh(scaled(cubic, (2 / numpy.pi) ** 0.5)), scalar=1)
     return scaled(F.elemwise_mul(x, gate), 0.5)
 
