@@ -6,7 +6,6 @@ channels-last kernels, the only ones that a CPU has.
 
 from __future__ import annotations
 
-
 import numpy
 import tensorflow as tf
 
@@ -14,6 +13,7 @@ from ..kit.arrays import element_count
 from ..kit.interface import Unsupported
 from . import recurrent
 from .resize import resized
+from .sampling import deformed_convolution, grid_sample, region_align
 from .windows import (
     Window,
     average_pool,
@@ -28,15 +28,21 @@ from .windows import (
 
 # ---------------------------------------------------------------- helpers
 
+#: Element types of ONNX that TensorFlow's kernels can cast, and its names for them.
+TYPES = {
+    name: name
+    for name in """bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64
+    complex128 int4 uint4""".split()  # noqa: SIM905
+}
+TYPES.update(float8e4m3fn="float8_e4m3fn", float8e5m2="float8_e5m2")
+INT4, UINT4 = tf.dtypes.experimental.int4, tf.dtypes.experimental.uint4
+
 
 def dtype_of(name):
     """The TensorFlow type of an element type's name."""
-    names = {"float8e4m3fn": "float8_e4m3fn", "float8e5m2": "float8_e5m2"}
-    names.update({"float8e4m3fnuz": "float8_e4m3fnuz", "float8e5m2fnuz": "float8_e5m2fnuz"})
-    try:
-        return tf.as_dtype(names.get(name, name))
-    except TypeError:
-        raise Unsupported("TensorFlow has no type {}".format(name)) from None
+    if name not in TYPES:
+        raise Unsupported("TensorFlow computes with no type {}".format(name))
+    return tf.as_dtype(TYPES[name])
 
 
 def known(value, what):
@@ -305,11 +311,7 @@ def Div(a, b):
 
 
 def Mod(a, b, *, fmod=0):
-    if fmod:
-        return tf.math.truncatemod(a, b) if is_float(a) else widened(tf.math.truncatemod, a, b)
-    if is_float(a):
-        raise Unsupported("fmod=0 of floating-point numbers")
-    return widened(tf.math.floormod, a, b)
+    return widened(tf.truncatemod if fmod else tf.math.floormod, a, b)
 
 
 def Pow(a, b):
@@ -357,7 +359,14 @@ def LessOrEqual(a, b):
 
 
 def BitShift(a, b, *, direction):
-    return tf.bitwise.left_shift(a, b) if direction == "LEFT" else tf.bitwise.right_shift(a, b)
+    """A shift by all bits or more (a negative one too) leaves nothing but the sign."""
+    bits = 8 * a.dtype.size
+    beyond = b >= bits if a.dtype.is_unsigned else (b < 0) | (b >= bits)
+    b = tf.where(beyond, tf.zeros_like(b), b)
+    if direction == "LEFT":
+        return tf.where(beyond, tf.zeros_like(a), tf.bitwise.left_shift(a, b))
+    sign = tf.zeros_like(a) if a.dtype.is_unsigned else -tf.cast(a < 0, a.dtype)
+    return tf.where(beyond, sign, tf.bitwise.right_shift(a, b))
 
 
 def BitwiseAnd(a, b):
@@ -418,11 +427,19 @@ def Cast(x, *, to, saturate=1, round_mode="up"):
     if round_mode != "up":
         raise Unsupported("round_mode {!r}".format(round_mode))
     dtype = dtype_of(to)
+    if x.dtype in NARROWEST:
+        x = tf.cast(x, NARROWEST[x.dtype])
     if dtype == tf.bool:
         return tf.not_equal(x, tf.zeros_like(x))
+    if dtype in NARROWEST:
+        return tf.cast(tf.cast(x, NARROWEST[dtype]), dtype)
     if dtype.size == 1 and dtype.is_floating:
         return _to_float8(x, dtype, saturate)
     return tf.cast(x, dtype)
+
+
+#: Four-bit types are cast by way of bytes only.
+NARROWEST = {INT4: tf.int8, UINT4: tf.uint8}
 
 
 def _to_float8(x, dtype, saturate):
@@ -437,11 +454,11 @@ def _to_float8(x, dtype, saturate):
 
 
 def CastLike(x, like, *, saturate=1):
-    return Cast(x, to=like.dtype.name, saturate=saturate)
+    return Cast(x, to=like.dtype.name.replace("float8_", "float8"), saturate=saturate)
 
 
 def BitCast(x, *, to):
-    return tf.bitcast(x, dtype_of(to))
+    return tf.bitcast(tf.cast(x, tf.uint8) if x.dtype == tf.bool else x, dtype_of(to))
 
 
 # ---------------------------------------------------------------- shapes
@@ -574,8 +591,16 @@ def DepthToSpace(x, *, blocksize, mode="DCR", layout="NCHW"):
     return on_images(x, layout, column_row)
 
 
-def SpaceToDepth(x, *, blocksize, layout="NCHW"):
-    return on_images(x, layout, lambda x: tf.nn.space_to_depth(x, blocksize) if blocksize > 1 else x)
+def SpaceToDepth(x, *, blocksize, mode="DCR", layout="NCHW"):
+    if mode == "DCR":
+        return on_images(x, layout, lambda x: tf.nn.space_to_depth(x, blocksize) if blocksize > 1 else x)
+
+    def column_row(x):
+        n, h, w, c = extents(x)
+        x = tf.reshape(x, [n, h // blocksize, blocksize, w // blocksize, blocksize, c])
+        return tf.reshape(tf.transpose(x, [0, 1, 3, 5, 2, 4]), [n, h // blocksize, w // blocksize, -1])
+
+    return on_images(x, layout, column_row)
 
 
 def Col2Im(x, image_shape, block_shape, *, dilations=None, pads=None, strides=None):
@@ -653,7 +678,20 @@ def GatherND(x, indices, *, batch_dims=0):
     return tf.gather_nd(x, _not_negative(indices, numpy.array(shape)), batch_dims=batch_dims)
 
 
+def _multiplied(x, places, updates):
+    """Each factor's share of a product; several may fall on one place, so they are multiplied as segments."""
+    shape = extents(x)
+    depth = extents(places)[-1]
+    rows, rest = element_count(shape[:depth]), shape[depth:]
+    strides = numpy.array([element_count(shape[i + 1 : depth]) for i in range(depth)])
+    flat = tf.reshape(tf.reduce_sum(tf.cast(places, tf.int64) * strides, axis=-1), [-1])
+    factors = tf.math.unsorted_segment_prod(tf.reshape(updates, [-1] + rest), flat, rows)
+    return x * tf.reshape(factors, shape)
+
+
 def _scattered(x, places, updates, reduction):
+    if reduction == "mul":
+        return _multiplied(x, places, updates)
     operation = {
         "none": tf.tensor_scatter_nd_update,
         "add": tf.tensor_scatter_nd_add,
@@ -764,6 +802,11 @@ def _reduced(function, x, axes, keepdims, noop_with_empty_axes, each=None):
     return widened(lambda x: function(x, axis=axes, keepdims=bool(keepdims)), x)
 
 
+def _reduced_bool(function, x, axes, keepdims, noop_with_empty_axes):
+    axes = known(axes, "axes")
+    return x if not axes and noop_with_empty_axes else function(x, axes or None, bool(keepdims))
+
+
 def ReduceSum(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
     return _reduced(tf.reduce_sum, x, axes, keepdims, noop_with_empty_axes)
 
@@ -773,10 +816,14 @@ def ReduceMean(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
 
 
 def ReduceMax(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    if x.dtype == tf.bool:
+        return _reduced_bool(tf.reduce_any, x, axes, keepdims, noop_with_empty_axes)
     return _reduced(tf.reduce_max, x, axes, keepdims, noop_with_empty_axes)
 
 
 def ReduceMin(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    if x.dtype == tf.bool:
+        return _reduced_bool(tf.reduce_all, x, axes, keepdims, noop_with_empty_axes)
     return _reduced(tf.reduce_min, x, axes, keepdims, noop_with_empty_axes)
 
 
@@ -842,6 +889,151 @@ def Einsum(*tensors, equation):
 
 def Det(x):
     return tf.linalg.det(x)
+
+
+# ---------------------------------------------------------------- Fourier transforms
+
+
+def _as_complex(x):
+    """[..., 1] or [..., 2] -> [...] complex."""
+    if x.dtype not in (tf.float32, tf.float64):
+        raise Unsupported("a transform of {}".format(x.dtype.name))
+    real = x[..., 0]
+    return tf.complex(real, x[..., 1] if x.shape[-1] == 2 else tf.zeros_like(real))
+
+
+def _as_pairs(z):
+    return tf.stack([tf.math.real(z), tf.math.imag(z)], axis=-1)
+
+
+def DFT(x, dft_length=None, axis=-2, *, inverse=0, onesided=0):
+    z = _as_complex(x)
+    axis = scalar(axis, "axis")
+    axis = axis % len(x.shape)
+    length = scalar(dft_length, "dft_length")
+    real_again = inverse and onesided
+    if length is None:
+        length = 2 * (extents(x)[axis] - 1) if real_again else extents(x)[axis]
+    perm = [i for i in range(len(z.shape)) if i != axis] + [axis]
+    z = tf.transpose(z, perm)
+    wanted = length // 2 + 1 if real_again else length
+    z = z[..., :wanted]
+    z = tf.pad(z, [[0, 0]] * (len(perm) - 1) + [[0, wanted - extents(z)[-1]]])
+    back = numpy.argsort(perm)
+    if real_again:
+        return tf.expand_dims(tf.transpose(tf.signal.irfft(z, [length]), back), -1)
+    z = tf.signal.ifft(z) if inverse else tf.signal.fft(z)
+    if onesided:
+        z = z[..., : length // 2 + 1]
+    return _as_pairs(tf.transpose(z, back))
+
+
+def STFT(signal, window=None, *, frame_step, frame_length=None, onesided=1):
+    z = _as_complex(signal)
+    length = frame_length if window is None else extents(window)[0]
+    frames = (extents(z)[-1] - length) // frame_step + 1
+    places = numpy.arange(frames)[:, None] * frame_step + numpy.arange(length)
+    z = tf.gather(z, places, axis=-1)
+    if window is not None:
+        z = z * tf.cast(window, z.dtype)
+    z = tf.signal.fft(z)
+    return _as_pairs(z[..., : length // 2 + 1] if onesided else z)
+
+
+# ---------------------------------------------------------------- quantised arithmetic
+
+
+def _along(v, x, axis, block_size=0):
+    """A scale or zero point so that it broadcasts against x: one for all, one per position of an axis, or blocks."""
+    if v is None or not v.shape.as_list() or (v.shape.as_list() == [1] and not block_size):
+        return v
+    axis = axis % len(x.shape)
+    if block_size:
+        repeated = numpy.repeat(numpy.arange(extents(v)[axis]), block_size)[: extents(x)[axis]]
+        return _gathered(v, repeated, axis)
+    return tf.reshape(v, [-1 if i == axis else 1 for i in range(len(x.shape))])
+
+
+def _gathered(v, places, axis):
+    if v.dtype in NARROWEST:
+        return tf.cast(tf.gather(tf.cast(v, NARROWEST[v.dtype]), places, axis=axis), v.dtype)
+    return tf.gather(v, places, axis=axis)
+
+
+#: Whole numbers that a quantised type holds.
+LIMITS = {INT4: (-8, 7), UINT4: (0, 15)}
+LIMITS.update({kind: (kind.min, kind.max) for kind in (tf.int8, tf.uint8, tf.int16, tf.uint16)})
+
+
+def _saturated(x, dtype):
+    """Round half to even, and hold within the type's range."""
+    if dtype not in LIMITS:
+        raise Unsupported("quantisation to {}".format(dtype.name))
+    low, high = LIMITS[dtype]
+    return Cast(tf.clip_by_value(tf.round(x), low, high), to=dtype.name)
+
+
+def QuantizeLinear(x, scale, zero_point=None, *, axis=1, block_size=0, output_dtype=None, precision=None, saturate=1):
+    dtype = zero_point.dtype if zero_point is not None else dtype_of(output_dtype or "uint8")
+    if precision not in (None, x.dtype.name) or scale.dtype != x.dtype:
+        raise Unsupported("a scale or precision of another type than the input's")
+    scaled = x / _along(scale, x, axis, block_size)
+    if dtype.is_floating:
+        return Cast(scaled, to=dtype.name.replace("float8_", "float8"), saturate=saturate)
+    scaled = tf.round(scaled)
+    if zero_point is not None:
+        scaled = scaled + Cast(_along(zero_point, x, axis, block_size), to=x.dtype.name)
+    return _saturated(scaled, dtype)
+
+
+def DequantizeLinear(x, scale, zero_point=None, *, axis=1, block_size=0, output_dtype=None):
+    if output_dtype not in (None, scale.dtype.name):
+        raise Unsupported("output_dtype {!r}".format(output_dtype))
+    if x.dtype == tf.int32 and scale.dtype != tf.float32:
+        raise Unsupported("int32 with a scale of {}".format(scale.dtype.name))
+    wide = tf.float64 if x.dtype == tf.int32 else scale.dtype
+    y = Cast(x, to=wide.name)
+    if zero_point is not None:
+        y = y - Cast(_along(zero_point, x, axis, block_size), to=wide.name)
+    return tf.cast(y, scale.dtype) * _along(scale, x, axis, block_size)
+
+
+def _centred(x, zero_point, dtype, axis=0):
+    x = tf.cast(x, dtype)
+    return x if zero_point is None else x - tf.cast(_along(zero_point, x, axis), dtype)
+
+
+def MatMulInteger(a, b, a_zero_point=None, b_zero_point=None):
+    return MatMul(_centred(a, a_zero_point, tf.int32, -2), _centred(b, b_zero_point, tf.int32, -1))
+
+
+def QLinearMatMul(a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point):
+    if any(v.shape.as_list() not in ([], [1]) for v in (a_scale, b_scale, y_scale)):
+        raise Unsupported("scales per row or column")
+    return _requantised(MatMulInteger(a, b, a_zero_point, b_zero_point), a_scale * b_scale, y_scale, y_zero_point)
+
+
+def _requantised(whole, scale, y_scale, y_zero_point):
+    """Exact sums, in double precision from there on."""
+    real = tf.cast(whole, tf.float64) * (tf.cast(scale, tf.float64) / tf.cast(y_scale, tf.float64))
+    return _saturated(tf.round(real) + tf.cast(y_zero_point, tf.float64), y_zero_point.dtype)
+
+
+def ConvInteger(x, w, x_zero_point=None, w_zero_point=None, *, kernel_shape=None, **attributes):
+    """Exact: doubles hold every sum of products of bytes."""
+    return tf.cast(_whole_convolution(x, w, x_zero_point, w_zero_point, attributes), tf.int32)
+
+
+def _whole_convolution(x, w, x_zero_point, w_zero_point, attributes):
+    x, w = _centred(x, x_zero_point, tf.float64), _centred(w, w_zero_point, tf.float64)
+    return Conv(x, w, **attributes)
+
+
+def QLinearConv(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, b=None, *, kernel_shape=None, **attributes):
+    whole = _whole_convolution(x, w, x_zero, w_zero, attributes)
+    if b is not None:
+        whole = whole + tf.cast(channelwise(b, whole), tf.float64)
+    return _requantised(whole, x_scale * _along(w_scale, whole, 1), y_scale, y_zero)
 
 
 # ---------------------------------------------------------------- convolutions and pools
@@ -1014,6 +1206,66 @@ def Resize(
     )
 
 
+def GridSample(x, grid, *, align_corners=0, mode="linear", padding_mode="zeros"):
+    return on_images(x, "NCHW", lambda x: grid_sample(x, grid, mode, padding_mode, align_corners))
+
+
+def DeformConv(
+    x,
+    w,
+    offset,
+    b=None,
+    mask=None,
+    *,
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    offset_group=1,
+    pads=None,
+    strides=None,
+):
+    window = Window(_last(x, "NCHW"), extents(w)[2:], strides, dilations, pads)
+
+    def convolution(x):
+        y = deformed_convolution(x, w, offset, mask, window, group, offset_group)
+        return y if b is None else tf.nn.bias_add(y, b)
+
+    return on_images(x, "NCHW", convolution)
+
+
+def RoiAlign(
+    x,
+    regions,
+    batches,
+    *,
+    coordinate_transformation_mode="half_pixel",
+    mode="avg",
+    output_height=1,
+    output_width=1,
+    sampling_ratio=0,
+    spatial_scale=1.0,
+):
+    aligned = coordinate_transformation_mode == "half_pixel"
+    size = (output_height, output_width)
+    image = to_channels_last(x)
+    return to_channels_first(region_align(image, regions, batches, size, sampling_ratio, spatial_scale, aligned, mode))
+
+
+def MaxUnpool(x, places, output_shape=None, *, kernel_shape, pads=None, strides=None):
+    rank = len(kernel_shape)
+    strides, pads = strides or [1] * rank, pads or [0] * (2 * rank)
+    inputs = extents(x)[2:]
+    natural = [
+        (n - 1) * s - pads[i] - pads[i + rank] + kernel_shape[i] for i, (n, s) in enumerate(zip(inputs, strides))
+    ]
+    shape = extents(x)[:2] + natural
+    wanted = known(output_shape, "output_shape")
+    if wanted is not None and list(wanted) != shape:
+        raise Unsupported("an output_shape other than that of the pool's input")
+    flat = tf.scatter_nd(tf.reshape(places, [-1, 1]), tf.reshape(x, [-1]), [element_count(shape)])
+    return tf.reshape(flat, shape)
+
+
 # ---------------------------------------------------------------- normalisation
 
 
@@ -1146,7 +1398,11 @@ def Dropout(x, ratio=0.5, training_mode=0, *, seed=None):
     ratio = scalar(ratio, "ratio")
     if not training or ratio == 0:
         return tf.identity(x), tf.ones(x.shape, tf.bool)
-    kept = tf.random.uniform(x.shape, seed=None if seed is None else int(seed)) >= ratio
+    if seed is not None:
+        raise Unsupported(
+            "seed={}: TensorFlow's generator gives other numbers than the seed was meant for".format(seed)
+        )
+    kept = tf.random.uniform(x.shape) >= ratio
     return tf.where(kept, x / (1 - ratio), tf.zeros_like(x)), kept
 
 

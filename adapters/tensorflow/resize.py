@@ -11,25 +11,25 @@ from ..kit.interface import Unsupported
 
 
 def _positions(extent, wanted, scale, transformation, roi):
-    """Where on the input axis each output position lies."""
+    """Where on the input axis each output position lies. ONNX's length of the output is not rounded here."""
     at = numpy.arange(wanted, dtype=numpy.float64)
+    length = extent * scale
     if transformation == "half_pixel":
         return (at + 0.5) / scale - 0.5
     if transformation == "half_pixel_symmetric":
-        # `wanted` may have been rounded; the middle of the image stays its middle.
-        length = extent * scale
+        # The middle of the image stays its middle.
         return extent / 2 * (1 - wanted / length) + (at + 0.5) / scale - 0.5
     if transformation == "pytorch_half_pixel":
-        return (at + 0.5) / scale - 0.5 if wanted > 1 else numpy.zeros(1)
+        return (at + 0.5) / scale - 0.5 if length > 1 else numpy.full(wanted, -0.5)
     if transformation == "align_corners":
-        return at * (extent - 1) / (wanted - 1) if wanted > 1 else numpy.zeros(wanted)
+        return at * (extent - 1) / (length - 1) if length != 1 else numpy.zeros(wanted)
     if transformation == "asymmetric":
         return at / scale
     if transformation == "tf_crop_and_resize":
         start, end = roi
-        if wanted > 1:
-            return start * (extent - 1) + at * (end - start) * (extent - 1) / (wanted - 1)
-        return numpy.full(1, 0.5 * (start + end) * (extent - 1))
+        if length > 1:
+            return start * (extent - 1) + at * (end - start) * (extent - 1) / (length - 1)
+        return numpy.full(wanted, 0.5 * (start + end) * (extent - 1))
     raise Unsupported("coordinate_transformation_mode {!r}".format(transformation))
 
 

@@ -242,7 +242,11 @@ def max_pool(x, window):
 
 
 def _pool(x, window, kind):
-    return tf.nn.pool(x, window.kernel, kind, window.strides, "VALID", dilations=window.dilations)
+    if not window.dilated:
+        return tf.nn.pool(x, window.kernel, kind, window.strides, "VALID")
+    # workaround: TensorFlow's dilated pools have no strides; those are taken of the dense result
+    y = tf.nn.pool(x, window.kernel, kind, None, "VALID", dilations=window.dilations)
+    return y[(slice(None),) + tuple(slice(None, None, stride) for stride in window.strides)]
 
 
 def average_pool(x, window, count_padding):
