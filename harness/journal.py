@@ -9,7 +9,7 @@ Every line has `kind` and `at` (UTC, ISO 8601). Kinds and their facts:
 - machine: what `harness.measure.machine.facts` says.
 - environment: adapter, environment, and either reason (it could not be made) or device, python, lock, packages,
   bytes_on_disk, install_seconds, framework_version, import_seconds, facts.
-- model: model, sha256, parameters, flops, ...
+- model: model, sha256, purpose, batch, parameters, flops, ...
 - cell: cell (its id), comparison, adapter, ..., status, reason, facts. A later line of the same cell replaces the
   earlier ones; a line without a status says that the cell has begun.
 - samples: cell, round, order, repetitions, phase, and one entry per sample in ns (nanoseconds of one step),

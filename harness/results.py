@@ -101,7 +101,14 @@ EASE_COLUMNS = {
     "source": _TEXT,
 }
 
-MODEL_COLUMNS = {"model": _TEXT, "sha256": _TEXT, "parameters": _COUNT, "flops": _COUNT}
+MODEL_COLUMNS = {
+    "model": _TEXT,
+    "sha256": _TEXT,
+    "purpose": _TEXT,
+    "batch": _COUNT,
+    "parameters": _COUNT,
+    "flops": _COUNT,
+}
 
 _TIMES = [name for name in CELL_COLUMNS if name.endswith("_ns")]
 _COMPARED = ["ratio", "ratio_ci_low", "ratio_ci_high"]
@@ -156,7 +163,7 @@ def load(path: Path | str) -> Run:
         ease=_frame(_latest(facts, "ease", "adapter", "metric", "task"), EASE_COLUMNS),
         environments=_frame(_latest(facts, "environment", "adapter", "environment"), ENVIRONMENT_COLUMNS),
         machine=pandas.DataFrame([_without_kind(fact) for fact in facts if fact["kind"] == "machine"]),
-        models=_frame(_latest(facts, "model", "model"), MODEL_COLUMNS, others=True),
+        models=_frame(_latest(facts, "model", "model", "purpose", "batch"), MODEL_COLUMNS, others=True),
         warnings=_warnings(facts),
     )
 

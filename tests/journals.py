@@ -79,7 +79,9 @@ def write(
                 sha256=_sha256(model),
                 parameters=PARAMETERS[model],
                 flops=PARAMETERS[model] * 40,
-                shapes={"input": [1, 3, 32, 32]},
+                purpose="infer",
+                batch=1,
+                bound={"batch": 1},
             )
         for comparison in _comparisons(models):
             _write_comparison(journal, comparison, generator, rounds, samples, ends=True)
@@ -101,7 +103,7 @@ def _write_head(journal: Journal) -> None:
         harness_version="0.1.0",
         suite="quick",
         seed=7,
-        arguments=["--suite", "quick"],
+        arguments={"suite": "quick", "adapters": [], "models": None, "threads": 2},
         started="2026-11-24T08:00:00+00:00",
     )
     journal.append(
@@ -131,17 +133,27 @@ def _write_head(journal: Journal) -> None:
             install_seconds=5.5 + number if adapter != "torch" else None,
             framework_version=version,
             import_seconds=COLD_SECONDS[adapter][1],
-            facts={"blas": "openblas"},
+            facts={"blas": "openblas", "versions": {adapter: version, "numpy": "2.4.6"}},
+        )
+        journal.append(
+            "ease", adapter=adapter, metric="packages", task="cpu", value=5, unit="packages", source="environment cpu"
         )
         for metric, value in (
             ("adapter_lines", 300 + number),
-            ("functions", 80 - number),
+            ("adapter_functions", 80 - number),
             ("operators_missing", number),
         ):
             journal.append(
                 "ease", adapter=adapter, metric=metric, task="", value=value, unit="count", source="adapters/"
             )
-    journal.append("environment", adapter="jax", environment="cpu", reason="no Python 3.14 on this machine")
+    journal.append(
+        "environment",
+        adapter="jax",
+        environment="cpu",
+        device="cpu",
+        reason="no Python 3.14 on this machine",
+        facts={"log_tail": "uv: no interpreter"},
+    )
 
 
 def _comparisons(models: tuple[str, ...]) -> Iterator[dict[str, Any]]:

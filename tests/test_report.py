@@ -113,7 +113,18 @@ def test_clock_scopes_have_sections_of_their_own(text):
 
 
 def test_the_page_says_where_and_how(text):
-    for fact in ("An Imaginary CPU", "17.2 GB", "OMP_NUM_THREADS=2", "BCa bootstrap", "cannot tell", "quick", "2.13.0"):
+    for fact in (
+        "threads=2",
+        "uv: no interpreter",
+        "numpy=2.4.6",
+        "An Imaginary CPU",
+        "17.2 GB",
+        "OMP_NUM_THREADS=2",
+        "BCa bootstrap",
+        "cannot tell",
+        "quick",
+        "2.13.0",
+    ):
         assert fact in text
 
 
@@ -165,6 +176,10 @@ def test_modes_and_precisions_of_one_adapter_are_told_apart(tmp_path):
     assert view(run).contestants == ["torch eager", "torch compiled", "mxnet"]
     run = small(tmp_path / "2", [{"adapter": "torch"}, {"adapter": "torch", "precision": "bf16"}])
     assert view(run).contestants == ["torch fp32", "torch bf16"]
+    rows = [{"adapter": "torch", "precision": name, "comparison": name} for name in ("fp32", "bf16")]
+    seen = view(small(tmp_path / "3", rows))
+    assert seen.contestants == ["torch"]
+    assert [task.what for task in seen.tasks] == ["infer · batch 1 · fp32", "infer · batch 1 · bf16"]
     page.html(run)
 
 

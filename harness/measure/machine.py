@@ -5,10 +5,9 @@ Its name on the network is left out on purpose: a report may be published.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -116,11 +115,10 @@ def _harness_version() -> str | None:
         return None
 
 
-def _gpus() -> list[Any]:
-    if importlib.util.find_spec("harness.devices") is None:
-        return []
-    devices = importlib.import_module("harness.devices")
-    return [asdict(gpu) if is_dataclass(gpu) and not isinstance(gpu, type) else gpu for gpu in devices.gpus()]
+def _gpus() -> list[dict[str, Any]]:
+    from harness import devices
+
+    return [asdict(gpu) for gpu in devices.gpus()]
 
 
 def _busy() -> str | None:

@@ -198,12 +198,13 @@ def loss_chart(task: Task, view: View) -> Any | None:
 
 def ease_chart(environments: Sequence[Row]) -> Any | None:
     """The size of an environment against the time that importing its framework takes."""
+    adapters = [row["adapter"] for row in environments]
     rows = [
         {
-            "name": row["adapter"],
+            "name": row["adapter"] if adapters.count(row["adapter"]) == 1 else f"{row['adapter']} {row['environment']}",
             "seconds": row["import_seconds"],
             "megabytes": row["bytes_on_disk"] / 1e6,
-            "colour": colour(row["adapter"], [other["adapter"] for other in environments]),
+            "colour": colour(row["adapter"], adapters),
         }
         for row in environments
         if row["import_seconds"] and row["bytes_on_disk"]

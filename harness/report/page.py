@@ -31,13 +31,8 @@ _MACHINE = (
     ("variables", "variables"),
 )
 
-#: Metrics of `Run.ease` that have a name of their own on the page; others are shown as they are called.
-_EASE = {
-    "adapter_lines": "adapter lines",
-    "functions": "operator functions",
-    "operators_missing": "operators missing",
-    "workarounds": "workarounds",
-}
+#: Metrics of `Run.ease` that the frame of environments has too.
+_OF_ENVIRONMENTS = ("packages", "bytes_on_disk", "install", "import")
 
 METHOD = (
     "Workers of all frameworks live side by side. In each round every one of them has one turn, in shuffled order, "
@@ -103,6 +98,7 @@ def html(run: Run) -> str:
             losses=_loss_cards(seen),
             ease=_ease(run, usable),
             environments=usable,
+            facts_of=lambda facts: humanise.plain({k: v for k, v in (facts or {}).items() if k != "versions"}),
             missing=[row for row in environments if row["reason"]],
             models=records(run.models),
             method=METHOD,
@@ -160,12 +156,19 @@ def about(run: Run) -> list[tuple[str, str]]:
         ("started", facts.get("started") or facts.get("at")),
         ("suite", facts.get("suite")),
         ("seed", facts.get("seed")),
-        ("arguments", " ".join(map(str, facts["arguments"])) if isinstance(facts.get("arguments"), list) else None),
+        ("arguments", _given(facts.get("arguments"))),
         ("precision", ", ".join(sorted(cells["precision"].dropna().unique()))),
         ("threads", ", ".join(map(str, sorted(cells["threads"].dropna().unique())))),
         ("harness", facts.get("harness_version")),
     )
-    return [(name, humanise.plain(value)) for name, value in wanted if value not in (None, "")]
+    return [(name, humanise.plain(value)) for name, value in wanted if value not in (None, "", {}, [])]
+
+
+def _given(arguments: Any) -> Any:
+    """Arguments of the command line, without those that were left alone."""
+    if isinstance(arguments, dict):
+        return {key: value for key, value in arguments.items() if value not in (None, "", 0, []) and key != "suite"}
+    return arguments
 
 
 def scores(seen: View) -> list[Row]:
@@ -227,31 +230,32 @@ def _loss_cards(seen: View) -> list[dict[str, Any]]:
 
 
 def _ease(run: Run, environments: list[Row]) -> dict[str, Any]:
-    """A table with a line per adapter: what its environment costs, then every metric of `Run.ease`."""
-    per_adapter: dict[str, Row] = {}
-    for row in environments:
-        per_adapter.setdefault(row["adapter"], row)
-    metrics: dict[tuple[str, str], Any] = {}
+    """A table with a line per environment: what it costs to have, then every other metric of `Run.ease`.
+
+    A metric's task is the environment that it is about, or empty where it is about the adapter.
+    """
+    metrics: dict[tuple[str, str, str], str] = {}
     for row in records(run.ease):
-        name = _EASE.get(row["metric"], str(row["metric"]).replace("_", " "))
-        label = f"{name}: {row['task']}" if row["task"] else name
-        metrics[label, row["adapter"]] = _with_unit(row["value"], row["unit"])
-    labels = list(dict.fromkeys(label for label, _ in metrics))
-    adapters = list(dict.fromkeys([*per_adapter, *(adapter for _, adapter in metrics)]))
-    rows = []
-    for adapter in adapters:
-        made = per_adapter.get(adapter, {})
+        if row["metric"] not in _OF_ENVIRONMENTS:
+            key = (str(row["metric"]).replace("_", " "), row["adapter"], row["task"] or "")
+            metrics[key] = _with_unit(row["value"], row["unit"])
+    labels = list(dict.fromkeys(label for label, _, _ in metrics))
+    lines = []
+    for made in environments:
+        adapter, name = made["adapter"], made["environment"]
         values = [
-            humanise.count(made.get("packages")),
-            humanise.size(made.get("bytes_on_disk")),
-            humanise.seconds(made.get("install_seconds")),
-            humanise.seconds(made.get("import_seconds")),
+            humanise.count(made["packages"]),
+            humanise.size(made["bytes_on_disk"]),
+            humanise.seconds(made["install_seconds"]),
+            humanise.seconds(made["import_seconds"]),
         ]
-        rows.append((adapter, values + [metrics.get((label, adapter), humanise.NOTHING) for label in labels]))
-    chart = charts.ease_chart([made for adapter, made in per_adapter.items() if adapter != NULL_ADAPTER])
+        for label in labels:
+            values.append(metrics.get((label, adapter, name)) or metrics.get((label, adapter, "")) or humanise.NOTHING)
+        lines.append((adapter, name, values))
+    chart = charts.ease_chart([made for made in environments if made["adapter"] != NULL_ADAPTER])
     return {
         "columns": ["packages", "on disk", "install", "import", *labels],
-        "rows": rows,
+        "rows": lines,
         "chart": Markup(charts.svg(chart, "Size on disk against import time")) if chart else None,
     }
 
@@ -264,7 +268,7 @@ def _with_unit(value: Any, unit: str | None) -> str:
     if not humanise.known(value):
         return humanise.NOTHING
     number = f"{value:,.0f}" if float(value).is_integer() else humanise.digits(value)
-    return number if unit in (None, "", "count", "lines", "functions", "operators") else f"{number} {unit}"
+    return number if unit in (None, "", "count", "lines", "functions", "operators", "packages") else f"{number} {unit}"
 
 
 def _own_cost(scope: str, seen: View) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ did it: an adapter, and its mode or precision where a run has several.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +30,7 @@ SCOPES = (
 
 #: Contestants in the order of the report; others follow by name.
 _ADAPTERS = ("torch", "tensorflow", "mxnet", "caffe2", "onnxruntime")
+_TASK_KEY = ("comparison", "model", "scenario", "batch", "device", "clock_scope")
 _SCENARIOS = ("infer", "train", "coldstart")
 STATUSES = ("ok", "wrong", "unsupported", "failed", "timeout")
 
@@ -86,8 +86,7 @@ class View:
         """Every cell that is not ok, wrong ones first; those of one contestant with one reason together."""
         found = [(f"{task.name} ({task.scope})", name, row) for task, name, row in self.cells()]
         found += [
-            (f"{row['model']} · {_what(row, False, False)} ({row['clock_scope']})", NULL_ADAPTER, row)
-            for row in self.null
+            (f"{row['model']} · {_what([row], [])} ({row['clock_scope']})", NULL_ADAPTER, row) for row in self.null
         ]
         found += [(row["cell"], "", row) for row in self.stray]
         groups: dict[tuple[str, str, str, str], list[str]] = {}
@@ -121,30 +120,25 @@ def records(frame: pandas.DataFrame) -> list[Row]:
 
 
 def _contestants(rows: list[Row]) -> dict[str, str]:
-    """The contestant of each cell: its adapter, and what sets it apart from other cells of the same adapter."""
-    apart = {
-        key: {row["adapter"] for row in rows if len(_values(rows, row["adapter"], key)) > 1}
-        for key in ("mode", "layout")
-    }
-    precisions = len({row["precision"] for row in rows}) > 1
+    """The contestant of each cell: its adapter, and what sets it apart where one comparison has several of it."""
+    seen: dict[tuple[Any, ...], set[Any]] = {}
+    for row in rows:
+        for key in ("mode", "layout", "precision"):
+            place = (row["adapter"], key, *(row[name] for name in _TASK_KEY))
+            seen.setdefault(place, set()).add(row[key])
+    apart = {(place[0], place[1]) for place, values in seen.items() if len(values) > 1}
     names = {}
     for row in rows:
-        words = [row["adapter"], *(row[key] for key in apart if row["adapter"] in apart[key])]
-        words += [row["precision"]] if precisions else []
-        names[row["cell"]] = " ".join(word for word in words if word)
+        words = [row[key] for key in ("mode", "layout", "precision") if (row["adapter"], key) in apart]
+        names[row["cell"]] = " ".join([row["adapter"], *(str(word) for word in words)])
     return names
 
 
-def _values(rows: Iterable[Row], adapter: str, key: str) -> set[Any]:
-    return {row[key] for row in rows if row["adapter"] == adapter}
-
-
 def _tasks(rows: list[Row], names: dict[str, str], order: list[str], models: list[str]) -> list[Task]:
-    several = {key: len({row[key] for row in rows}) > 1 for key in ("device", "threads")}
+    several = [key for key in ("precision", "device", "threads") if len({row[key] for row in rows}) > 1]
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in _sorted(rows, models):
-        key = ("comparison", "model", "scenario", "batch", "device", "clock_scope")
-        groups.setdefault(tuple(row[name] for name in key), []).append(row)
+        groups.setdefault(tuple(row[name] for name in _TASK_KEY), []).append(row)
     tasks = []
     for group in groups.values():
         first = group[0]
@@ -152,7 +146,7 @@ def _tasks(rows: list[Row], names: dict[str, str], order: list[str], models: lis
         tasks.append(
             Task(
                 model=first["model"],
-                what=_what(first, several["device"], several["threads"]),
+                what=_what(group, several),
                 scope=first["clock_scope"] or "unknown",
                 scenario=first["scenario"],
                 cells={name: cells[name] for name in order if name in cells},
@@ -161,11 +155,14 @@ def _tasks(rows: list[Row], names: dict[str, str], order: list[str], models: lis
     return tasks
 
 
-def _what(row: Row, device: bool, threads: bool) -> str:
-    words = [row["scenario"]]
-    words += [f"batch {row['batch']}"] if row["batch"] is not None else []
-    words += [row["device"]] if device and row["device"] else []
-    words += [f"{row['threads']} threads"] if threads and row["threads"] is not None else []
+def _what(group: list[Row], several: list[str]) -> str:
+    """The task in words: its scenario and batch, and of what the run has several, what all of its cells share."""
+    first = group[0]
+    words = [first["scenario"]]
+    words += [f"batch {first['batch']}"] if first["batch"] is not None else []
+    for key in several:
+        if first[key] is not None and all(row[key] == first[key] for row in group):
+            words.append(f"{first[key]} threads" if key == "threads" else str(first[key]))
     return " · ".join(words)
 
 
