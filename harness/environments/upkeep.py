@@ -1,0 +1,85 @@
+"""Look after the environments that were made: list them, remove them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.adapters import AdapterSpec, EnvironmentSpec
+from harness.environments import uv
+from harness.environments.making import find, folder_of_all, no_python, obstacle, read_record
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One environment, made or not.
+
+    state: "made"; "absent" (can be tried); "impossible" here, for `reason`; "stale": made from a lock that is no more,
+    or not whole.
+    """
+
+    adapter: str
+    environment: str
+    device: str
+    state: str
+    reason: str = ""
+    python: str = ""
+    lock: str = ""
+    bytes_on_disk: int | None = None
+    folder: Path | None = None
+
+
+def listing(adapters: Iterable[AdapterSpec], device: str | None = None) -> list[Listed]:
+    """Every environment of these adapters, and stale folders of theirs. Makes nothing."""
+    found = uv.interpreters()
+    rows = []
+    for adapter in adapters:
+        specs = [spec for spec in adapter.environments if device in (None, spec.device)]
+        current = [_listed(adapter, spec, found) for spec in specs]
+        rows += current + _stale(adapter, specs, {row.folder for row in current})
+    return rows
+
+
+def _listed(adapter: AdapterSpec, spec: EnvironmentSpec, found: dict[str, uv.Interpreter]) -> Listed:
+    identity = (adapter.name, spec.name, spec.device)
+    problem = obstacle(spec)
+    made = find(adapter, spec)
+    if made is not None:
+        folder, record = made
+        return Listed(
+            *identity, "made", problem, record["python_version"], record["lock"], record["bytes_on_disk"], folder
+        )
+    interpreter = uv.choose(spec.python, found)
+    if interpreter is None:
+        problem = problem or no_python(spec, found).reason
+    return Listed(*identity, "impossible" if problem else "absent", problem, interpreter.version if interpreter else "")
+
+
+def _stale(adapter: AdapterSpec, specs: list[EnvironmentSpec], current: set[Path | None]) -> list[Listed]:
+    """Folders of these environments that no lock file of today leads to."""
+    rows = []
+    for spec in specs:
+        for folder in sorted(folder_of_all().glob(f"*{adapter.name}-{spec.name}-*")):
+            stem, _, digest = folder.name.removeprefix(".making-").rpartition("-")
+            if stem != f"{adapter.name}-{spec.name}" or len(digest) != 12 or folder in current:
+                continue
+            record = read_record(folder)
+            if record is None:
+                rows.append(Listed(adapter.name, spec.name, spec.device, "stale", "not whole", folder=folder))
+            else:
+                reason, size = "a better one, or another lock, took its place", record["bytes_on_disk"]
+                python, lock = record["python_version"], record["lock"]
+                rows.append(Listed(adapter.name, spec.name, spec.device, "stale", reason, python, lock, size, folder))
+    return rows
+
+
+def remove(adapters: Iterable[AdapterSpec], device: str | None = None, only_stale: bool = False) -> list[Listed]:
+    """Remove the environments of these adapters, or only the stale ones; those that were removed."""
+    removed = []
+    for row in listing(adapters, device):
+        if row.folder is not None and (row.state == "stale" or not only_stale):
+            shutil.rmtree(row.folder)
+            removed.append(row)
+    return removed
