@@ -12,14 +12,10 @@ from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.program import Program
 from . import operators
 from .inference import InferenceNetwork
-from .libraries import preload_cuda
 from .session import PROVIDERS, check_options
 
 #: Only the training package has a gradient builder.
 CAN_TRAIN = hasattr(library, "GradientGraphBuilder")
-
-if PROVIDERS["cuda"] in onnxruntime.get_available_providers():
-    preload_cuda()
 
 # The builders of training graphs report each of their passes otherwise.
 onnxruntime.set_default_logger_severity(3)

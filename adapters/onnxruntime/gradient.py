@@ -14,9 +14,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as library
 
 from ..kit.interface import Unsupported
 from ..kit.program import Program, Tensor
-from .forward import Writer, assemble, forward_model
+from .forward import forward_model
 from .operators import NOT_REGISTERED
 from .optimizers import append_optimizer
+from .writer import Writer, assemble
 
 #: How the gradient builder names the gradient of a tensor.
 GRADIENT = "{}_grad"
@@ -91,15 +92,15 @@ def _differentiate(forward: ModelProto, program: Program) -> ModelProto:
     return model
 
 
-def _wrong_splits(forward: ModelProto, model: ModelProto) -> Set[str]:
-    """Split nodes of which some, but not all outputs have a gradient."""
+def _wrong_splits(forward: ModelProto, model: ModelProto) -> Set[Tuple[str, ...]]:
+    """The outputs of each Split of which some, but not all have a gradient: the builder forgets the others."""
     made = _made(model)
     wrong = set()
     for node in forward.graph.node:
         if node.op_type == "Split":
             have = [bool(name) and GRADIENT.format(name) in made for name in node.output]
             if any(have) and not all(have):
-                wrong.add(node.name)
+                wrong.add(tuple(node.output))
     return wrong
 
 

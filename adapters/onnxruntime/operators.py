@@ -37,11 +37,11 @@ def trainable() -> List[str]:
     """Operators that run and have a gradient, or have no output that could need one."""
     import onnx
 
-    from .forward import REWRITTEN
+    from .rewritings import REWRITINGS
 
     schemas = _live(schema for schema in onnx.defs.get_all_schemas_with_history() if schema.since_version <= OPSET)
     found = {name for name, schema in schemas.items() if _trains(_trial(schema))}
-    return sorted(found | REWRITTEN)
+    return sorted(found | set(REWRITINGS))
 
 
 def _live(schemas: Iterable[Any]) -> Dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Tuple
 
 from ..kit.program import Optimizer, Program, Tensor
-from .forward import Writer
+from .writer import Writer
 
 #: The number of steps made before, a state of every optimizer whose formula reads it.
 STEP = "step/T"

@@ -101,7 +101,7 @@ def write(value: onnxruntime.OrtValue, array: numpy.ndarray, tensor: Tensor) -> 
     """Copy an array into a value on the device. Raises ValueError for a wrong shape."""
     if tuple(array.shape) != tensor.shape:
         raise ValueError(f"{tensor.name} has shape {list(tensor.shape)}, not {list(array.shape)}")
-    value.update_inplace(numpy.array(array, tensor.dtype, order="C"))
+    value.update_inplace(numpy.asarray(array, tensor.dtype, order="C"))
 
 
 def to_device(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.OrtValue:

@@ -89,7 +89,9 @@ class TrainingNetwork(Network):
         self.synchronize()
         here = self._sets[self._current]
         arrays = {name: to_host(here[name]) for name in self._changing}
-        return {name: array / self._scale(name, array) for name, array in arrays.items()}
+        for name, scale in self._scales.items():
+            arrays[name] = arrays[name] / arrays[name].dtype.type(scale)
+        return arrays
 
     def set_parameters(self, arrays: Dict[str, numpy.ndarray]) -> None:
         self.synchronize()
@@ -97,7 +99,9 @@ class TrainingNetwork(Network):
         for name, array in arrays.items():
             if name not in self._changing:
                 raise KeyError(f"{name} is not a parameter that training changes")
-            write(here[name], array * self._scale(name, array), self._changing[name])
+            if name in self._scales:
+                array = array * array.dtype.type(self._scales[name])
+            write(here[name], array, self._changing[name])
         for tensor in self._graphs.state:
             first = self._program.training.optimizer.step if tensor.name == STEP else 0
             write(here[tensor.name], numpy.full(tensor.shape, first, tensor.dtype), tensor)
@@ -109,9 +113,6 @@ class TrainingNetwork(Network):
 
     def close(self) -> None:
         self._session = self._last = self._sets = None
-
-    def _scale(self, name: str, array: numpy.ndarray) -> Any:
-        return array.dtype.type(self._scales.get(name, 1))
 
 
 def _variance_scales(program: Program) -> Dict[str, float]:

@@ -1,0 +1,183 @@
+"""Operators as ONNX Runtime's gradient builder wants them.
+
+Only operators are rewritten whose gradient wants something that the inference operator does not give, or whose gradient
+is wrong as it stands. Each rewriting computes exactly the same outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List
+
+from onnx import NodeProto, helper
+
+from ..kit.interface import Unsupported
+from ..kit.program import Program
+from .writer import MICROSOFT, Writer
+
+#: Appends what stands for a node, or returns False to keep the node as it is now.
+Rewriting = Callable[[Writer, NodeProto, Program], bool]
+
+
+def _attributes(node: NodeProto) -> Dict[str, Any]:
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _outputs(writer: Writer, node: NodeProto, count: int) -> List[str]:
+    """All outputs of a node, those that the Program does not want under names of our own."""
+    given = list(node.output) + [""] * (count - len(node.output))
+    return [name or writer.name(f"{node.op_type}/{i}") for i, name in enumerate(given)]
+
+
+# workaround: the gradient needs the batch statistics, which only BatchNormInternal gives.
+def _batch_normalization(writer: Writer, node: NodeProto, program: Program) -> bool:
+    attributes = _attributes(node)
+    if not attributes.get("training_mode"):
+        return False
+    outputs = _outputs(writer, node, 5)
+    writer.node("BatchNormInternal", node.input, outputs, node.name, domain=MICROSOFT, **attributes)
+    return True
+
+
+# workaround: the gradients of convolution and pooling read auto_pad as if it were no padding.
+def _explicit_pads(writer: Writer, node: NodeProto, program: Program) -> bool:
+    attributes = _attributes(node)
+    mode = attributes.pop("auto_pad", b"NOTSET")
+    if mode == b"NOTSET":
+        return False
+    attributes.pop("pads", None)
+    extents = program.tensors[node.input[0]].shape[2:]
+    kernel = attributes.get("kernel_shape") or program.tensors[node.input[1]].shape[2:]
+    ones = [1] * len(extents)
+    if mode != b"VALID":
+        results = program.tensors[node.output[0]].shape[2:]
+        strides, dilations = attributes.get("strides", ones), attributes.get("dilations", ones)
+        sizes = zip(extents, results, kernel, strides, dilations)
+        totals = [max(0, (out - 1) * stride + (k - 1) * apart + 1 - size) for size, out, k, stride, apart in sizes]
+        less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+        attributes["pads"] = less + more if mode == b"SAME_UPPER" else more + less
+    writer.node(node.op_type, node.input, node.output, node.name, **attributes)
+    return True
+
+
+# workaround: the gradient reads the optional outputs, so they must be there.
+def _all_outputs(count: int) -> Rewriting:
+    def rewrite(writer: Writer, node: NodeProto, program: Program) -> bool:
+        outputs = _outputs(writer, node, count)
+        writer.node(node.op_type, node.input, outputs, node.name, **_attributes(node))
+        return True
+
+    return rewrite
+
+
+def _average_pool(writer: Writer, node: NodeProto, program: Program) -> bool:
+    if any(apart != 1 for apart in _attributes(node).get("dilations", ())):
+        raise Unsupported("ONNX Runtime's gradient forgets the dilations", "AveragePool", node.name)
+    return _explicit_pads(writer, node, program)
+
+
+# workaround: the gradient scales by the ratio even where nothing is dropped.
+def _dropout(writer: Writer, node: NodeProto, program: Program) -> bool:
+    if len(node.input) < 3 and len(node.output) < 2:
+        writer.op("Identity", [node.input[0]], node.output[0])
+        return True
+    return _all_outputs(2)(writer, node, program)
+
+
+# workaround: the gradient wants a bias.
+def _layer_normalization(writer: Writer, node: NodeProto, program: Program) -> bool:
+    if len(node.input) < 3 or not node.input[2]:
+        scale = program.tensors[node.input[1]]
+        node.input.extend([""] * (3 - len(node.input)))
+        node.input[2] = writer.zeros(scale.shape, scale.dtype)
+    return _all_outputs(3)(writer, node, program)
+
+
+# workaround: Sum has no gradient, Add has one.
+def _sum(writer: Writer, node: NodeProto, program: Program) -> bool:
+    *others, last = node.input
+    if not others:
+        writer.op("Identity", [last], node.output[0])
+        return True
+    total = others[0]
+    for name in others[1:]:
+        total = writer.op("Add", [total, name])
+    writer.op("Add", [total, last], node.output[0])
+    return True
+
+
+# workaround: the gradient of Where is not summed over what was broadcast, that of Expand is.
+def _where(writer: Writer, node: NodeProto, program: Program) -> bool:
+    shape = program.tensors[node.output[0]].shape
+    for position in (1, 2):
+        if program.tensors[node.input[position]].shape != shape:
+            extents = writer.constant(list(shape), "int64")
+            node.input[position] = writer.op("Expand", [node.input[position], extents])
+    return False
+
+
+# workaround: Gelu's gradient is that of the exact form even where the tanh approximation is asked for.
+def _gelu(writer: Writer, node: NodeProto, program: Program) -> bool:
+    if _attributes(node).get("approximate", b"none") != b"tanh":
+        return False
+    writer.op("FastGelu", node.input, node.output[0], domain=MICROSOFT)
+    return True
+
+
+# workaround: Split's gradient forgets the outputs that the loss does not depend on.
+def _split(writer: Writer, node: NodeProto, program: Program) -> bool:
+    axis = _attributes(node).get("axis", 0)
+    (sizes,) = (n.attributes["split"] for n in program.nodes if n.outputs == tuple(node.output))
+    start = 0
+    for name, size in zip(node.output, sizes):
+        if name:
+            bounds = [writer.constant([bound], "int64") for bound in (start, start + size, axis)]
+            writer.op("Slice", [node.input[0], *bounds], name)
+        start += size
+    return True
+
+
+# workaround: only LSTMTraining keeps what the gradient needs, and it wants bias and first states given.
+def _lstm(writer: Writer, node: NodeProto, program: Program) -> bool:
+    attributes = _attributes(node)
+    inputs = list(node.input) + [""] * (8 - len(node.input))
+    _refuse_lstm(node, attributes, inputs)
+    weights, batch = program.tensors[inputs[1]], program.tensors[inputs[0]].shape[1]
+    directions, gates = weights.shape[0], weights.shape[1]
+    state = (directions, batch, gates // 4)
+    inputs[3] = inputs[3] or writer.zeros((directions, 2 * gates), weights.dtype)
+    inputs[5] = inputs[5] or writer.zeros(state, weights.dtype)
+    inputs[6] = inputs[6] or writer.zeros(state, weights.dtype)
+    outputs = _outputs(writer, node, 5)
+    writer.node("LSTMTraining", inputs[:7], outputs, node.name, domain=MICROSOFT, hidden_size=gates // 4)
+    return True
+
+
+def _refuse_lstm(node: NodeProto, attributes: Dict[str, Any], inputs: List[str]) -> None:
+    """The gradient of LSTMTraining knows the plain forward LSTM only."""
+    plain = {"direction": b"forward", "layout": 0, "input_forget": 0, "clip": None}
+    for key, value in plain.items():
+        if attributes.get(key, value) != value:
+            raise Unsupported(f"ONNX Runtime has no gradient for {key}={attributes[key]!r}", "LSTM", node.name)
+    activations = attributes.get("activations", [b"Sigmoid", b"Tanh", b"Tanh"])
+    if [name.lower() for name in activations] != [b"sigmoid", b"tanh", b"tanh"]:
+        raise Unsupported("ONNX Runtime has no gradient for other activations", "LSTM", node.name)
+    for position, what in ((4, "sequence_lens"), (7, "peepholes")):
+        if inputs[position]:
+            raise Unsupported(f"ONNX Runtime has no gradient for {what}", "LSTM", node.name)
+
+
+#: A Split is rewritten only where its gradient would be wrong.
+REWRITINGS: Dict[str, Rewriting] = {
+    "BatchNormalization": _batch_normalization,
+    "LayerNormalization": _layer_normalization,
+    "Dropout": _dropout,
+    "Conv": _explicit_pads,
+    "MaxPool": _explicit_pads,
+    "AveragePool": _average_pool,
+    "Sum": _sum,
+    "Where": _where,
+    "SoftmaxCrossEntropyLoss": _all_outputs(2),
+    "Gelu": _gelu,
+    "Split": _split,
+    "LSTM": _lstm,
+}
