@@ -242,7 +242,7 @@ def test_numbers_for_people():
     ]  # fmt: skip
     assert [humanise.size(b) for b in (0, 999, 17_179_869_184)] == ["0 B", "999 B", "17.2 GB"]
     assert humanise.interval(999e3, 1.2e6) == f"0.999 {humanise.NOTHING} 1.20 ms"
-    assert [humanise.ratio(r)[:-1] for r in (0.0123, 1.049, 99.9, 123.4)] == ["0.0123", "1.05", "99.90", "123"]
+    assert [humanise.ratio(r)[:-1] for r in (0.0123, 1.049, 99.9, 123.4)] == ["0.012", "1.05", "99.90", "123"]
     assert [humanise.count(n) for n in (12, 61706, 25_557_032, 1e13)] == ["12", "61.7 k", "25.6 M", "10.0 T"]
     assert humanise.spread(100.0, 99.9, 100.1) == "±0.1%" and humanise.spread(100.0, 90.0, 114.0) == "±12%"
     assert humanise.plain({"a": [1, 2]}) == "a=1, 2"

@@ -23,7 +23,13 @@ FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
 _PLOT_WIDTH = 176
 _LABEL_WIDTH = 96
 _STEP = 17
-_TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 7)
+
+#: Round numbers for axes that span at most so many times their least value.
+_TICKS: dict[float, tuple[float, ...]] = {
+    6.0: (1, 1.02, 1.05, 1.1, 1.2, 1.3, 1.5, 2, 3, 5, 7, 8, 9, 9.5, 9.8),
+    60.0: (1, 2, 5),
+    math.inf: (1,),
+}
 _numbers = itertools.count()
 
 
@@ -104,7 +110,8 @@ def _ticks(domain: tuple[float, float]) -> list[float]:
     """About five round numbers of the domain, 1 among them."""
     low, high = domain
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    round_numbers = sorted({round(tick * 10.0**decade, 10) for decade in decades for tick in _TICKS} | {0.8, 0.9, 1.0})
+    mantissas = next(ticks for span, ticks in _TICKS.items() if high / low <= span)
+    round_numbers = sorted({round(mantissa * 10.0**decade, 10) for decade in decades for mantissa in mantissas})
     inside = [number for number in round_numbers if low <= number <= high]
     chosen = [1.0]
     gap = math.log(high / low) / 6
@@ -119,17 +126,16 @@ def _ticks(domain: tuple[float, float]) -> list[float]:
 
 def cold_chart(task: Task) -> Any:
     """The phases of a cold start, one after the other, per contestant."""
-    phases = list(PHASES)
     rows, totals = [], []
     for contestant, row in task.cells.items():
-        if row["status"] == "ok":
-            rows += [
-                {"contestant": contestant, "phase": phase, "order": i, "seconds": (row[_column(phase)] or 0.0) / 1e9}
-                for i, phase in enumerate(phases)
-            ]
-        end = sum(row[_column(phase)] or 0.0 for phase in phases) / 1e9
-        text = humanise.duration(row["median_ns"]) if row["status"] == "ok" else row["status"]
-        totals.append({"contestant": contestant, "end": end, "text": text, "ok": row["status"] == "ok"})
+        ok = row["status"] == "ok"
+        parts = _phase_seconds(row) if ok else {}
+        rows += [
+            {"contestant": contestant, "phase": phase, "order": order, "seconds": seconds}
+            for order, (phase, seconds) in enumerate(parts.items())
+        ]
+        text = humanise.duration(row["median_ns"]) if ok else row["status"]
+        totals.append({"contestant": contestant, "end": sum(parts.values()), "text": text, "ok": ok})
     axis = altair.Axis(minExtent=_LABEL_WIDTH, maxExtent=_LABEL_WIDTH, labelLimit=_LABEL_WIDTH, ticks=False)
     names = list(task.cells)
     y = altair.Y("contestant:N", sort=names, title=None, axis=axis)
@@ -145,8 +151,8 @@ def cold_chart(task: Task) -> Any:
             order="order:Q",
             color=altair.Color(
                 "phase:N",
-                scale=altair.Scale(domain=phases, range=list(PHASES.values())),
-                legend=altair.Legend(title=None, orient="bottom", columns=4, symbolType="square"),
+                scale=altair.Scale(domain=list(PHASES), range=list(PHASES.values())),
+                legend=altair.Legend(title=None, orient="bottom", columns=5, symbolType="square"),
             ),
         )
     )
@@ -163,8 +169,10 @@ def cold_chart(task: Task) -> Any:
     return altair.layer(bars, ends).properties(width=_PLOT_WIDTH + 60, height=altair.Step(_STEP + 2))
 
 
-def _column(phase: str) -> str:
-    return f"{phase.replace(' ', '_')}_ns"
+def _phase_seconds(row: Row) -> dict[str, float]:
+    """The median of each phase, and what the median of the whole has beyond their sum."""
+    parts = {phase: (row.get(f"{phase.replace(' ', '_')}_ns") or 0.0) / 1e9 for phase in PHASES}
+    return {**parts, "other": max(0.0, (row["median_ns"] or 0.0) / 1e9 - sum(parts.values()))}
 
 
 def loss_chart(task: Task, view: View) -> Any | None:

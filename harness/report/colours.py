@@ -25,12 +25,13 @@ _FIXED = {
 }
 _OTHERS = ("#44AA99", "#661100", "#6699CC", "#CC6677", "#AA4466", "#4477AA")
 
-#: Phases of a cold start, in the order in which they happen.
+#: Phases of a cold start, in the order in which they happen; then what the total has beyond them.
 PHASES = {
-    "spawn": "#BBBBBB",
+    "spawn": "#888888",
     "import": "#4477AA",
     "load": "#CCBB44",
     "first result": "#EE6677",
+    "other": "#DDDDDD",
 }
 
 WRONG = "#B00020"

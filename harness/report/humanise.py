@@ -85,7 +85,7 @@ def ratio(value: Any) -> str:
     """Time relative to the baseline: "1.05" and a multiplication sign."""
     if not known(value):
         return NOTHING
-    return f"{format(value, '.2f') if 0.1 <= value < 100 else digits(value)}{TIMES}"
+    return f"{format(value, '.2f') if 0.1 <= value < 100 else digits(value, 2 if value < 1 else 3)}{TIMES}"
 
 
 def ratio_interval(low: Any, high: Any) -> str:

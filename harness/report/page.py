@@ -12,6 +12,7 @@ from markupsafe import Markup
 from harness.measure import statistics
 from harness.report import charts, humanise
 from harness.report.colours import colour
+from harness.report.humanise import known
 from harness.report.view import STATUSES, Row, Task, View, records, view
 from harness.results import NULL_ADAPTER, Run
 
@@ -30,6 +31,9 @@ _MACHINE = (
     ("load_average", "load before the run"),
     ("variables", "variables"),
 )
+
+#: Characters beyond which a fact is folded away.
+_LONG = 60
 
 #: Metrics of `Run.ease` that the frame of environments has too.
 _OF_ENVIRONMENTS = ("packages", "bytes_on_disk", "install", "import")
@@ -98,7 +102,7 @@ def html(run: Run) -> str:
             losses=_loss_cards(seen),
             ease=_ease(run, usable),
             environments=usable,
-            facts_of=lambda facts: humanise.plain({k: v for k, v in (facts or {}).items() if k != "versions"}),
+            facts_of=_facts,
             missing=[row for row in environments if row["reason"]],
             models=records(run.models),
             method=METHOD,
@@ -110,9 +114,17 @@ def headline(run: Run, seen: View) -> str:
     """One sentence: how many of what, where."""
     models = len({task.model for task in seen.tasks})
     adapters = len(set(seen.adapter_of.values()))
-    names = [row["device_name"] or row["device"] for _, _, row in seen.cells() if row["device_name"] or row["device"]]
-    where = " and ".join(dict.fromkeys(names)) or "an unknown device"
+    names = [_place(run, row) for _, _, row in seen.cells()]
+    where = " and ".join(dict.fromkeys(name for name in names if name)) or "an unknown device"
     return f"{_many(adapters, 'framework')}, {_many(models, 'model')}, on {where}"
+
+
+def _place(run: Run, row: Row) -> str | None:
+    """A device by its name. Frameworks name a CPU each in its own way; the machine knows better."""
+    if row["device"] == "cpu" and "cpu" in run.machine and known(run.machine["cpu"].iloc[-1]):
+        return str(run.machine["cpu"].iloc[-1])
+    name: str | None = row["device_name"] or row["device"]
+    return name
 
 
 def _many(number: int, noun: str) -> str:
@@ -206,6 +218,7 @@ def _scope(name: str, title: str, text: str, tasks: list[Task], seen: View) -> d
         "text": text,
         "baseline": f"Baseline: {', '.join(baselines)}." if baselines else "",
         "tasks": tasks,
+        "has_memory": any(row["peak_host_bytes"] is not None for task in tasks for row in task.cells.values()),
         "verdicts": _verdicts(tasks, seen),
         "own_cost": _own_cost(name, seen),
         "cards": [
@@ -258,6 +271,13 @@ def _ease(run: Run, environments: list[Row]) -> dict[str, Any]:
         "rows": lines,
         "chart": Markup(charts.svg(chart, "Size on disk against import time")) if chart else None,
     }
+
+
+def _facts(facts: Row | None) -> tuple[str, Row]:
+    """An environment's facts: the short ones in a line, the long ones by name."""
+    texts = {key: humanise.plain(value) for key, value in (facts or {}).items()}
+    long = {key: text for key, text in texts.items() if len(text) > _LONG or key == "versions"}
+    return humanise.plain({key: text for key, text in texts.items() if key not in long}), long
 
 
 def _with_unit(value: Any, unit: str | None) -> str:
