@@ -9,6 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from harness.adapters import DEVICES, AdapterSpec
+from harness.errors import HarnessError, did_you_mean
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -126,3 +129,23 @@ def obstacle(architectures: Iterable[str], cuda: str, devices: Devices) -> str:
 
 def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
+
+
+def choose(adapter: AdapterSpec, wanted: str, found: Devices | None = None) -> str:
+    """The device for an adapter: the one that is wanted; for "auto" a GPU, if one of its cuda environments can use it.
+
+    An adapter without an environment for the wanted device gets one that it has: its cells name their device.
+    Raises HarnessError for a device that nobody has.
+    """
+    if wanted not in ("auto", *DEVICES):
+        raise HarnessError(f"no device is called {wanted!r}", did_you_mean(wanted, ["auto", *DEVICES]))
+    if wanted in adapter.devices:
+        return wanted
+    if wanted != "auto":
+        return adapter.devices[0]
+    cuda = [spec for spec in adapter.environments if spec.device == "cuda"]
+    if cuda and found is None:
+        found = examine()
+    if any(not obstacle(spec.gpu_architectures, spec.cuda, found) for spec in cuda if found is not None):
+        return "cuda"
+    return "cpu" if "cpu" in adapter.devices else adapter.devices[0]

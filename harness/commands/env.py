@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness import environments
 from harness.adapters import AdapterSpec, pick_adapters
+from harness.commands.tables import by_reason
 from harness.environments import EnvironmentFailed, Listed
 from harness.errors import HarnessError, did_you_mean
 from harness.paths import home
@@ -40,7 +42,11 @@ def list_(adapters: Names = None, device: Device = None, adapter_path: AdapterPa
     stale (made from a lock that has changed: `harness env remove --stale`).
     """
     rows = environments.listing(_picked(adapters, device, adapter_path), device)
-    Console().print(_table(rows))
+    console = Console()
+    console.print(_table(rows))
+    reasons = [(f"{row.adapter} {row.environment} ({row.state})", row.reason) for row in rows]
+    for reason, names in by_reason(reasons):
+        console.print(Text.assemble((f"{', '.join(names)}: ", "bold"), reason))
 
 
 @app.command()
@@ -121,10 +127,9 @@ def lock(
 
 def _table(rows: list[Listed]) -> Table:
     table = Table(title=f"Environments in {home() / 'environments'}", title_justify="left")
-    for column in ("adapter", "environment", "state", "Python", "lock", "MB", "reason"):
-        table.add_column(column, justify="right" if column == "MB" else "left", overflow="fold")
+    for column in ("adapter", "environment", "state", "Python", "lock", "MB"):
+        table.add_column(column, justify="right" if column == "MB" else "left", no_wrap=True)
     for row in rows:
         size = "" if row.bytes_on_disk is None else f"{row.bytes_on_disk / 1e6:.0f}"
-        state = f"[{_COLOURS[row.state]}]{row.state}[/]"
-        table.add_row(row.adapter, row.environment, state, row.python, row.lock, size, row.reason)
+        table.add_row(row.adapter, row.environment, Text(row.state, _COLOURS[row.state]), row.python, row.lock, size)
     return table

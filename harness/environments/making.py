@@ -18,9 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from harness import devices
 from harness.adapters import AdapterSpec, EnvironmentSpec
 from harness.environments import uv
@@ -104,6 +101,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record if python_in(folder).exists() else None
 
 
+def failure_note(adapter: AdapterSpec, spec: EnvironmentSpec) -> Path:
+    """The file that says why the last try to make an environment failed; it is not there after a success."""
+    return folder_of_all() / "logs" / f"{base_name(adapter, spec)}.failed"
+
+
 def python_in(folder: Path) -> Path:
     return folder / "bin" / "python"
 
@@ -138,7 +140,13 @@ def ensure(
             if found is not None:
                 return _environment(adapter, spec, *found, freshly_made=False)
             say(f"making the {spec.name} environment of {adapter.title}")
-            return _environment(adapter, spec, *_make(adapter, spec), freshly_made=True)
+            failure_note(adapter, spec).unlink(missing_ok=True)
+            try:
+                made = _make(adapter, spec)
+            except EnvironmentFailed as failure:
+                failure_note(adapter, spec).write_text(failure.reason)
+                raise
+            return _environment(adapter, spec, *made, freshly_made=True)
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else f"{error.strerror}: {error.filename}".lower()
         raise EnvironmentFailed(reason, _advice(reason)) from None
@@ -163,9 +171,9 @@ def no_python(spec: EnvironmentSpec, found: Mapping[str, uv.Interpreter]) -> Env
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[None]:
     """Wait until no other process makes or removes this environment."""
-    locks = folder_of_all() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / name).open("w") as file:
+    for kind in ("locks", "logs"):
+        (folder_of_all() / kind).mkdir(parents=True, exist_ok=True)
+    with (folder_of_all() / "locks" / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -177,7 +185,6 @@ def _make(adapter: AdapterSpec, spec: EnvironmentSpec) -> tuple[Path, dict[str, 
     if interpreter is None:
         raise no_python(spec, found)
     log = folder_of_all() / "logs" / f"{base_name(adapter, spec)}.log"
-    log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     passed_over: dict[str, str] = {}
     reason = "it has no lock file"
@@ -271,6 +278,8 @@ def _environment(
 def given(adapter: AdapterSpec, where: str, device: str = "cpu", scenario: str = "infer") -> Environment:
     """An interpreter as an adapter's environment: "current" for the one that is running, or a path (a venv's folder
     will do). Nothing is installed. Raises EnvironmentFailed if the framework is not there."""
+    from packaging.utils import canonicalize_name
+
     python = Path(sys.executable) if where == "current" else Path(where).expanduser().absolute()
     if python.is_dir():
         python = python_in(python)
@@ -300,6 +309,9 @@ def given(adapter: AdapterSpec, where: str, device: str = "cpu", scenario: str =
 
 def _differences(spec: EnvironmentSpec, versions: Mapping[str, str]) -> Iterator[str]:
     """How an interpreter's packages differ from the adapter's pins."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     for requirement in map(Requirement, spec.install):
         version = versions.get(canonicalize_name(requirement.name))
         if version is not None and not requirement.specifier.contains(version, prereleases=True):

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from harness.adapters import AdapterSpec, EnvironmentSpec
 from harness.environments import uv
-from harness.environments.making import find, folder_of_all, no_python, obstacle, read_record
+from harness.environments.making import failure_note, find, folder_of_all, no_python, obstacle, read_record
 
 
 @dataclass(frozen=True)
 class Listed:
     """One environment, made or not.
 
-    state: "made"; "absent" (can be tried); "impossible" here, for `reason`; "stale": made from a lock that is no more,
-    or not whole.
+    state: "made"; "absent" (can be tried; `reason`: how the last try failed); "impossible" here, for `reason`;
+    "stale": made from a lock that is no more, or not whole.
     """
 
     adapter: str
@@ -54,7 +54,11 @@ def _listed(adapter: AdapterSpec, spec: EnvironmentSpec, found: dict[str, uv.Int
     interpreter = uv.choose(spec.python, found)
     if interpreter is None:
         problem = problem or no_python(spec, found).reason
-    return Listed(*identity, "impossible" if problem else "absent", problem, interpreter.version if interpreter else "")
+    version = interpreter.version if interpreter else ""
+    if problem:
+        return Listed(*identity, "impossible", problem, version)
+    note = failure_note(adapter, spec)
+    return Listed(*identity, "absent", f"the last try failed: {note.read_text()}" if note.is_file() else "", version)
 
 
 def _stale(adapter: AdapterSpec, specs: list[EnvironmentSpec], current: set[Path | None]) -> list[Listed]:

@@ -19,6 +19,9 @@ _NOT_INHERITED = (
     "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_SYSTEM_PYTHON", "UV_REQUIRE_HASHES", "UV_NO_VERIFY_HASHES",
 )  # fmt: skip
 
+#: A package as uv's resolver writes it: perhaps with a marker in braces, perhaps with versions.
+_NAMED = r"([\w.-]+)(?:\{[^}]*\})?(?:[=<>]\S*)?"
+
 #: What uv says, as a regular expression, and what that means in a few words.
 _MEANINGS = (
     (r"No space left on device", "the disk is full"),
@@ -26,9 +29,9 @@ _MEANINGS = (
     (r"network was disabled", "no network: uv is told to work offline, and its cache lacks {package}"),
     (r"dns error|tcp connect error|error sending request|Connection refused|timed out|tunnel error",
      "no network: the package index cannot be reached"),
-    (r"(\S+) has no wheels with a matching Python (?:ABI |version )?tag", "{0} has no wheel for Python {python}"),
-    (r"(\S+) has no wheels with a matching platform tag", "{0} has no wheel for this platform"),
-    (r"(\S+) has no usable wheels", "{0} has no wheel for this platform and Python {python}"),
+    (_NAMED + " has no wheels with a matching Python", "{0} has no wheel for Python {python}"),
+    (_NAMED + " has no wheels with a matching platform tag", "{0} has no wheel for this platform"),
+    (_NAMED + " has no usable wheels", "{0} has no wheel for this platform and Python {python}"),
     (r"there is no version of (\S+)", "{0} is not offered here"),
     (r"Because (\S+) was not found in the (?:package registry|provided package locations)", "{0} is not offered here"),
     (r"Permission denied", "permission denied"),
