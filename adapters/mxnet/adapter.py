@@ -13,13 +13,13 @@ from mxnet import autograd
 
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
-from . import ops, ops_loss, ops_nn, ops_recurrent, optimizers, storage, symbols
+from . import ops, ops_image, ops_loss, ops_nn, ops_quantized, ops_recurrent, optimizers, storage, symbols
 from .imperative import Imperative
 from .symbols import F, Value
 
 MODES = ("hybridized", "imperative")
 OPERATORS = {}
-for _module in (ops, ops_nn, ops_loss, ops_recurrent):
+for _module in (ops, ops_nn, ops_image, ops_loss, ops_quantized, ops_recurrent):
     OPERATORS.update(operators_of(_module))
 
 

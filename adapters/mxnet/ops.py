@@ -5,6 +5,8 @@ Every function takes and returns `symbols.Value`s, whose shapes and element type
 
 from __future__ import annotations
 
+import functools
+
 import numpy
 
 from ..kit.interface import Unsupported
@@ -64,6 +66,22 @@ def require(x, types, what="this"):
         raise Unsupported("MXNet does not do %s for %s" % (what, x.dtype))
 
 
+def in_float32(function):
+    """workaround: MXNet has this for float32 and float64, on a CPU; float16 goes through float32 and back."""
+
+    @functools.wraps(function)
+    def widened(x, *others, **attributes):
+        if x.dtype != "float16":
+            return function(x, *others, **attributes)
+        wide = [cast(v, "float32") if v is not None and v.dtype == "float16" else v for v in (x,) + others]
+        results = function(*wide, **attributes)
+        if not isinstance(results, tuple):
+            return cast(results, "float16")
+        return tuple(cast(v, "float16") if v.dtype == "float32" else v for v in results)
+
+    return widened
+
+
 def common_shape(*values):
     return numpy.broadcast_shapes(*(value.shape for value in values))
 
@@ -75,12 +93,21 @@ def normalized_axes(axes, rank):
 # Arithmetic.
 
 
-def _binary(name, a, b, same=None):
-    """A broadcasting operator; where the shapes are equal and `same` is given, its faster kind without broadcasting."""
-    return getattr(F, same if same and a.shape == b.shape else name)(a, b)
+def _binary(name, a, b, same):
+    """A broadcasting operator; its faster kinds where one side is a constant number or the shapes are equal."""
+    if _is_number(b, a):
+        return getattr(F, name + "_scalar")(a, scalar=float(b.array.reshape(())))
+    return getattr(F, same if a.shape == b.shape else name)(a, b)
+
+
+def _is_number(value, other):
+    """Whether a value is one constant number that leaves the other's shape alone."""
+    return value.array is not None and value.size == 1 and value.ndim <= other.ndim and other.floating
 
 
 def Add(a, b):
+    if _is_number(a, b):
+        a, b = b, a
     return _add_bias(a, b) or _add_bias(b, a) or _binary("_npi_add", a, b, "elemwise_add")
 
 
@@ -97,6 +124,8 @@ def Sub(a, b):
 
 
 def Mul(a, b):
+    if _is_number(a, b):
+        a, b = b, a
     return _binary("_npi_multiply", a, b, "elemwise_mul")
 
 
@@ -109,8 +138,8 @@ def Div(a, b):
         return _binary("_npi_true_divide", a, b, "elemwise_div")
     zero = full((), 0, a.dtype)
     none = F._npi_equal(b, zero)
-    quotient = F.broadcast_div(a, F._npi_where(none, full((), 1, a.dtype), b))
-    return F._npi_where(none, zero, quotient)
+    quotient = F.broadcast_div(a, Where(none, full((), 1, a.dtype), b))
+    return Where(none, zero, quotient)
 
 
 def Mod(a, b, *, fmod=0):
@@ -120,14 +149,14 @@ def Mod(a, b, *, fmod=0):
     """
     if a.floating:
         rest = Mul(F._npi_mod(Abs(a), Abs(b)), F._npi_sign(a)) if fmod else F._npi_mod(a, b)
-        return F._npi_where(F._npi_equal(b, full((), 0, b.dtype)), full((), numpy.nan, a.dtype), rest)
+        return Where(F._npi_equal(b, full((), 0, b.dtype)), full((), numpy.nan, a.dtype), rest)
     rest = Sub(a, Mul(Div(a, b), b))
     if fmod:
         return rest
     zero = full((), 0, a.dtype)
     other_side = F._npi_not_equal(F._npi_less(rest, zero), F._npi_less(b, zero))
     correct = And(other_side, F._npi_not_equal(rest, zero))
-    return F._npi_where(correct, Add(rest, b), rest)
+    return Where(correct, Add(rest, b), rest)
 
 
 def Pow(x, exponent):
@@ -148,9 +177,9 @@ def _integer_power(x, exponent, rounded):
     result, square, one = broadcast_to(full((), 1, x.dtype), common_shape(x, exponent)), x, full((), 1, x.dtype)
     for bit in (1, 2, 4, 8, 16, 32):
         chosen = cast(F._npi_bitwise_and(exponent, full((), bit, "int64")), "bool")
-        result = Mul(result, F._npi_where(chosen, square, one))
+        result = Mul(result, Where(chosen, square, one))
         square = Mul(square, square)
-    return F._npi_where(F._npi_less(exponent, full((), 0, "int64")), rounded, result)
+    return Where(F._npi_less(exponent, full((), 0, "int64")), rounded, result)
 
 
 def Sum(*tensors):
@@ -183,7 +212,7 @@ def Neg(x):
 def Abs(x):
     if x.dtype != "int64":
         return F._npi_abs(x)
-    return F._npi_where(F._npi_less(x, full((), 0, "int64")), Neg(x), x)  # workaround: _npi_abs goes through float64
+    return Where(F._npi_less(x, full((), 0, "int64")), Neg(x), x)  # workaround: _npi_abs goes through float64
 
 
 def squared(x):
@@ -350,12 +379,12 @@ def BitShift(x, bits, *, direction):
     wide, bits = cast(x, "int64"), cast(bits, "int64")
     zero, most = full((), 0, "int64"), full((), 63, "int64")
     inside = And(F._npi_greater_equal(bits, zero), F._npi_less_equal(bits, most))
-    count = F._npi_where(inside, bits, most)
+    count = Where(inside, bits, most)
     half = Div(count, full((), 2, "int64"))
     for part in (half, Sub(count, half)):  # in two, for 2**63 is not an int64
         power = Pow(full((), 2, "int64"), part)
         wide = Mul(wide, power) if direction == "LEFT" else Div(Sub(wide, Mod(wide, power)), power)
-    return cast(F._npi_where(inside, wide, zero) if direction == "LEFT" else wide, x.dtype)
+    return cast(Where(inside, wide, zero) if direction == "LEFT" else wide, x.dtype)
 
 
 def IsNaN(x):
@@ -371,7 +400,14 @@ def IsInf(x, *, detect_negative=1, detect_positive=1):
 
 
 def Where(condition, x, y):
-    return F._npi_where(condition, x, y)
+    values = [condition, x, y]
+    if max(value.ndim for value in values) > 5:  # workaround: MXNet's where has at most five axes
+        shape = common_shape(*values)
+        if any(value.shape not in (shape, (), (1,)) for value in values):
+            raise Unsupported("MXNet's where has at most five axes where shapes differ")
+        flat = [value if value.shape in ((), (1,)) else reshape(value, (value.size,)) for value in values]
+        return reshape(F._npi_where(*flat), shape)
+    return F._npi_where(*values)
 
 
 # Element types.
@@ -588,7 +624,7 @@ def Pad(x, constant_value=0, *, pads, axes=None, mode="constant"):
     if not isinstance(constant_value, Value):
         return pad(x, widths, mode, constant_value)
     outside = numpy.pad(numpy.zeros(x.shape, bool), widths, constant_values=True)
-    return F._npi_where(constant(outside), reshape(constant_value, ()), pad(x, widths, mode))
+    return Where(constant(outside), reshape(constant_value, ()), pad(x, widths, mode))
 
 
 def pad(x, widths, mode="constant", value=0):
@@ -633,7 +669,7 @@ def _element_coordinates(x, indices, axis):
 def wrapped(indices, extent):
     """Indices with the negative ones counted from the end."""
     negative = F._npi_less(indices, full((), 0, indices.dtype))
-    return F._npi_where(negative, F._npi_add_scalar(indices, scalar=extent), indices)
+    return Where(negative, F._npi_add_scalar(indices, scalar=extent), indices)
 
 
 def GatherND(x, indices, *, batch_dims=0):
@@ -645,7 +681,7 @@ def _coordinates(x, indices, batch_dims=0):
     depth = indices.shape[-1]
     extents = constant(numpy.array(x.shape[batch_dims : batch_dims + depth]))
     indices = cast(indices, "int64")
-    places = F._npi_where(F._npi_less(indices, full((), 0, "int64")), F._npi_add(indices, extents), indices)
+    places = Where(F._npi_less(indices, full((), 0, "int64")), F._npi_add(indices, extents), indices)
     rows = transpose(places, (indices.ndim - 1,) + tuple(range(indices.ndim - 1)))
     if not batch_dims:
         return rows
@@ -668,7 +704,7 @@ def _scatter(x, coordinates, updates, reduction):
     if reduction == "add":
         return F._npi_add(x, sums)
     hits = F._backward_gather_nd(full(updates.shape, 1, "float32"), coordinates, shape=x.shape)
-    return F._npi_where(cast(F.BlockGrad(hits), "bool"), sums, x)
+    return Where(cast(F.BlockGrad(hits), "bool"), sums, x)
 
 
 def OneHot(indices, values, *, depth, axis=-1):
@@ -679,13 +715,13 @@ def OneHot(indices, values, *, depth, axis=-1):
     places = constant(numpy.arange(depth).reshape([-1 if i == axis else 1 for i in range(rank)]))
     hit = F._npi_equal(wrapped(reshape(cast(indices, "int64"), shape), depth), places)  # none, beyond the depth
     off, on = (take_slices(values, [slice(i, i + 1)]) for i in (0, 1))
-    return F._npi_where(hit, reshape(on, ()), reshape(off, ()))
+    return Where(hit, reshape(on, ()), reshape(off, ()))
 
 
 def Trilu(x, *, k=0, upper=1):
     ones = numpy.ones(x.shape[-2:], bool)
     mask = numpy.triu(ones, k) if upper else numpy.tril(ones, k)
-    return F._npi_where(constant(mask), x, full((), 0, x.dtype))
+    return Where(constant(mask), x, full((), 0, x.dtype))
 
 
 def TopK(x, *, K, axis=-1, largest=1, sorted=1):
@@ -729,7 +765,7 @@ def ReverseSequence(x, sequence_lens, *, batch_axis=1, time_axis=0):
     steps = constant(numpy.arange(x.shape[time_axis]).reshape([-1 if i == time_axis else 1 for i in range(x.ndim)]))
     lengths = reshape(cast(sequence_lens, "int64"), [-1 if i == batch_axis else 1 for i in range(x.ndim)])
     reversed_steps = F._npi_add_scalar(Sub(lengths, steps), scalar=-1)
-    source = F._npi_where(F._npi_less(steps, lengths), reversed_steps, steps)
+    source = Where(F._npi_less(steps, lengths), reversed_steps, steps)
     return GatherElements(x, broadcast_to(source, x.shape), axis=time_axis)
 
 
@@ -740,7 +776,7 @@ def CumProd(x, *, axis, exclusive=0, reverse=0):
     mask = numpy.tril(numpy.ones((extent, extent), bool), -1 if exclusive else 0)
     mask = (mask.T if reverse else mask).reshape((1,) * axis + (extent, extent) + (1,) * (x.ndim - axis - 1))
     rows = reshape(x, x.shape[:axis] + (1, extent) + x.shape[axis + 1 :])
-    return F._np_prod(F._npi_where(constant(mask), rows, full((), 1, x.dtype)), axis=axis + 1)
+    return F._np_prod(Where(constant(mask), rows, full((), 1, x.dtype)), axis=axis + 1)
 
 
 def Det(x):

@@ -7,20 +7,35 @@ import itertools
 import numpy
 
 from ..kit.interface import Unsupported
-from .ops import FLOATS, broadcast_to, cast, full, pad, require, reshape, scaled, squared, take_slices
+from .ops import (
+    FLOATS,
+    INTEGERS,
+    Where,
+    broadcast_to,
+    cast,
+    full,
+    in_float32,
+    pad,
+    require,
+    reshape,
+    scaled,
+    squared,
+    take_slices,
+)
 from .symbols import F, constant
+
+#: MXNet multiplies float16 matrices only on a GPU, and through float32 the answers are not float16's.
+MATRICES = ("float32", "float64")
 
 # Products.
 
 
 def MatMul(a, b):
-    require(a, FLOATS + ("int32", "int64", "int8", "uint8"), "MatMul")
+    require(a, MATRICES + INTEGERS, "MatMul")
     if not a.floating:
-        return _integer_product(a, b)
+        return integer_product(a, b)
     if b.stored is not None and a.ndim >= 2:
         return _linear(a, b.stored)
-    if a.dtype == "float16":
-        raise Unsupported("MXNet multiplies float16 matrices only on a GPU")
     if b.ndim == 2 and a.ndim > 2:
         return _linear(a, F.transpose(b))
     return F._npi_matmul(a, b)
@@ -33,7 +48,7 @@ def _linear(a, weight):
     return result
 
 
-def _integer_product(a, b):
+def integer_product(a, b):
     """workaround: MXNet multiplies no matrices of integers; sums of products, exact but slow."""
     if a.ndim == 1 or b.ndim == 1:
         raise Unsupported("MXNet multiplies no vectors of integers")
@@ -43,7 +58,7 @@ def _integer_product(a, b):
 
 
 def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
-    require(a, FLOATS, "Gemm")
+    require(a, MATRICES, "Gemm")
     if transA:
         a = F.transpose(a)
     weight = b if transB else b.stored if b.stored is not None else F.transpose(b)
@@ -79,6 +94,7 @@ def _split_pads(x, pads, value=0):
     return pad(x, [(0, 0)] * (x.ndim - len(pads)) + list(pads), value=value), (0,) * len(pads)
 
 
+@in_float32
 def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None):
     require(x, ("float32", "float64"), "Conv")
     kernel = w.shape[2:]
@@ -99,6 +115,7 @@ def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_sha
     return F.Convolution(x, w, **attributes) if b is None else F.Convolution(x, w, b, **attributes)
 
 
+@in_float32
 def ConvTranspose(
     x,
     w,
@@ -191,6 +208,7 @@ def _views(x, kernel, strides, dilations, extents):
         yield take_slices(x, [slice(None)] * 2 + ranges)
 
 
+@in_float32
 def MaxPool(
     x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, pads=None, storage_order=0, strides=None
 ):
@@ -231,11 +249,12 @@ def _max_places(x, kernel, strides, dilations, pads, extents, storage_order, low
         if best is None:
             best, where = view, place
         else:
-            where = F._npi_where(F._npi_greater(view, best), place, where)
+            where = Where(F._npi_greater(view, best), place, where)
             best = F._npi_maximum(best, view)
     return where
 
 
+@in_float32
 def AveragePool(
     x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, count_include_pad=0, dilations=None, pads=None, strides=None
 ):
@@ -277,6 +296,7 @@ def _sum_by_views(x, counted, kernel, strides, dilations, pads, extents):
     return F._npi_true_divide(total, constant(counts))
 
 
+@in_float32
 def LpPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, p=2, pads=None, strides=None):
     require(x, FLOATS, "LpPool")
     strides, dilations, _, grown, extents = _pooling_geometry(
@@ -397,6 +417,7 @@ def RMSNormalization(x, scale, *, axis=-1, epsilon=1e-5, stash_type="float32"):
     return F._npi_multiply(F._npi_true_divide(x, deviation), scale)
 
 
+@in_float32
 def LRN(x, *, size, alpha=1e-4, beta=0.75, bias=1.0):
     require(x, ("float32", "float64"), "LRN")
     if size % 2 and x.ndim == 4 and x.dtype == "float32" and not F.without_cudnn:
@@ -419,7 +440,7 @@ def LpNormalization(x, *, axis=-1, p=2):
     else:
         norm = F._npi_sqrt(F._np_sum(squared(x), axis=axis, keepdims=True))
     none = F._npi_equal(norm, full((), 0, x.dtype))
-    return F._npi_where(broadcast_to(none, x.shape), full((), 0, x.dtype), F._npi_true_divide(x, norm))
+    return Where(broadcast_to(none, x.shape), full((), 0, x.dtype), F._npi_true_divide(x, norm))
 
 
 def MeanVarianceNormalization(x, *, axes=(0, 2, 3)):
@@ -483,7 +504,7 @@ def LeakyRelu(x, *, alpha=0.01):
 
 def PRelu(x, slope):
     zero = full((), 0, x.dtype)
-    return F._npi_where(F._npi_less(x, zero), F._npi_multiply(x, slope), x)
+    return Where(F._npi_less(x, zero), F._npi_multiply(x, slope), x)
 
 
 def Elu(x, *, alpha=1.0):
@@ -499,7 +520,7 @@ def Selu(x, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875)
 
 
 def _where_negative(x, negative, other):
-    return F._npi_where(F._npi_less(x, full((), 0, x.dtype)), negative, other)
+    return Where(F._npi_less(x, full((), 0, x.dtype)), negative, other)
 
 
 def Softplus(x):
@@ -530,12 +551,12 @@ def Swish(x, *, alpha=1.0):
 
 def ThresholdedRelu(x, *, alpha=1.0):
     above = F._npi_greater(x, full((), alpha, x.dtype))
-    return F._npi_where(above, x, full((), 0, x.dtype))
+    return Where(above, x, full((), 0, x.dtype))
 
 
 def Shrink(x, *, bias=0.0, lambd=0.5):
     low = F._npi_less(x, full((), -lambd, x.dtype))
     high = F._npi_greater(x, full((), lambd, x.dtype))
     zero = full((), 0, x.dtype)
-    shrunk = F._npi_where(high, F._npi_subtract_scalar(x, scalar=bias), zero)
-    return F._npi_where(low, F._npi_add_scalar(x, scalar=bias), shrunk)
+    shrunk = Where(high, F._npi_subtract_scalar(x, scalar=bias), zero)
+    return Where(low, F._npi_add_scalar(x, scalar=bias), shrunk)

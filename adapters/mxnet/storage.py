@@ -108,12 +108,20 @@ def _wish(program, tensor, node, position, unbiased):
     is_matrix = floating and len(tensor.shape) == 2 and position == 1
     if is_matrix and (node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB", 0))):
         return ("transposed",)
-    if node.op in GATES and position in (1, 2, 3):
+    if position in (1, 2, 3) and _is_fused(node):
         return ("gates", node.op, position)
     if tensor.name in unbiased and position == 4:
         shape = program.tensors[node.inputs[0]].shape
         return ("unbiased", int(numpy.prod(shape)) // shape[1])
     return None
+
+
+def _is_fused(node):
+    """Whether ops_recurrent.py may use MXNet's own operator, as far as the node tells."""
+    with_peepholes = len(node.inputs) > 7 and node.inputs[7]
+    return (node.op == "LSTM" and not with_peepholes) or (
+        node.op == "GRU" and node.attributes.get("linear_before_reset", 0)
+    )
 
 
 def _form(kind, *details):

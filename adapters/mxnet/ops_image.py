@@ -1,0 +1,231 @@
+"""ONNX operators on MXNet symbols: Resize and GridSample, by constant matrices and by gathering."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy
+
+from ..kit.interface import Unsupported
+from .ops import Add, Mul, Sub, Where, cast, full, in_float32, require, reshape, take_slices, transpose
+from .symbols import F, constant
+
+
+@in_float32
+def Resize(
+    x,
+    *,
+    roi=None,
+    scales=None,
+    sizes=None,
+    antialias=0,
+    axes=None,
+    coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75,
+    exclude_outside=0,
+    extrapolation_value=0.0,
+    keep_aspect_ratio_policy="stretch",
+    mode="nearest",
+    nearest_mode="round_prefer_floor",
+):
+    """One axis after the other: nearest picks, the others multiply by a matrix of weights."""
+    axes = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
+    if scales:
+        sizes = [math.floor(x.shape[axis] * scale) for axis, scale in zip(axes, scales)]
+        widths = [x.shape[axis] * scale for axis, scale in zip(axes, scales)]
+    else:
+        sizes = _kept_ratio(keep_aspect_ratio_policy, [x.shape[axis] for axis in axes], sizes)
+        widths = [float(size) for size in sizes]
+    outside = numpy.zeros((1,) * x.ndim, bool)
+    for i, axis in enumerate(axes):
+        extent = x.shape[axis]
+        region = (roi[i], roi[i + len(axes)]) if roi else (0.0, 1.0)
+        places = _source_places(coordinate_transformation_mode, sizes[i], extent, widths[i], region)
+        if coordinate_transformation_mode == "tf_crop_and_resize":
+            beyond = (places < 0) | (places > extent - 1)
+            outside = outside | beyond.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+        if mode == "nearest":
+            x = _pick(x, axis, _rounded(nearest_mode, places).clip(0, extent - 1).astype(numpy.int64))
+        else:
+            scale = min(1.0, widths[i] / extent) if antialias else 1.0
+            x = _apply(x, axis, _weights(mode, places, extent, scale, antialias, exclude_outside, cubic_coeff_a))
+    if not outside.any():
+        return x
+    return Where(constant(numpy.broadcast_to(outside, x.shape)), full((), extrapolation_value, x.dtype), x)
+
+
+def _kept_ratio(policy, extents, sizes):
+    if policy == "stretch":
+        return list(sizes)
+    choose = min if policy == "not_larger" else max
+    scale = choose(size / extent for size, extent in zip(sizes, extents))
+    return [int(math.floor(scale * extent + 0.5)) for extent in extents]
+
+
+def _source_places(mode, size, extent, width, region):
+    """Where in the input each output element comes from. width: the output's extent before it was rounded down."""
+    index = numpy.arange(size, dtype=numpy.float64)
+    scale = width / extent
+    if mode == "asymmetric":
+        return index / scale
+    if mode == "align_corners":
+        return index * (extent - 1) / (width - 1) if width != 1 else 0 * index
+    if mode == "tf_crop_and_resize":
+        start, end = region
+        if width == 1:
+            return 0 * index + (start + end) * (extent - 1) / 2
+        return start * (extent - 1) + index * (end - start) * (extent - 1) / (width - 1)
+    if mode == "pytorch_half_pixel" and width == 1:
+        return 0 * index
+    places = (index + 0.5) / scale - 0.5
+    if mode == "half_pixel_symmetric":
+        return places + extent / 2 * (1 - size / width)
+    if mode in ("half_pixel", "pytorch_half_pixel"):
+        return places
+    raise Unsupported("coordinate_transformation_mode=%r" % mode)
+
+
+def _rounded(mode, places):
+    rules = {
+        "round_prefer_floor": lambda p: numpy.ceil(p - 0.5),
+        "round_prefer_ceil": lambda p: numpy.floor(p + 0.5),
+        "floor": numpy.floor,
+        "ceil": numpy.ceil,
+    }
+    if mode not in rules:
+        raise Unsupported("nearest_mode=%r" % mode)
+    return rules[mode](places)
+
+
+def _weights(mode, places, extent, scale, antialias, exclude_outside, a):
+    """(outputs, inputs): what each input element counts. Beyond the edges lie copies of the edge."""
+    if mode not in ("linear", "cubic"):
+        raise Unsupported("mode=%r" % mode)
+    reach = 1 if mode == "linear" else 2
+    first = math.floor(-reach / scale) + 1
+    matrix = numpy.zeros((len(places), extent))
+    rows = numpy.arange(len(places))
+    taps = numpy.floor(places)[:, None] + numpy.arange(first, 2 - first)
+    weights = _kernel(mode, (taps - places[:, None]) * scale, a)
+    if antialias:
+        weights /= weights.sum(1, keepdims=True)
+    if exclude_outside:
+        weights *= (taps >= 0) & (taps < extent)
+        weights /= weights.sum(1, keepdims=True)
+    for column in range(taps.shape[1]):
+        numpy.add.at(matrix, (rows, taps[:, column].clip(0, extent - 1).astype(int)), weights[:, column])
+    return matrix
+
+
+def _kernel(mode, distance, a):
+    d = numpy.abs(distance)
+    if mode == "linear":
+        return numpy.maximum(0, 1 - d)
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return numpy.where(d <= 1, near, numpy.where(d < 2, far, 0))
+
+
+def _pick(x, axis, indices):
+    if numpy.array_equal(indices, numpy.arange(x.shape[axis])):
+        return x
+    return F.take(x, constant(indices), axis=axis, mode="clip")
+
+
+def _apply(x, axis, matrix):
+    """The matrix times x along one axis."""
+    if matrix.shape[0] == matrix.shape[1] and numpy.array_equal(matrix, numpy.eye(len(matrix))):
+        return x
+    require(x, ("float32", "float64"), "interpolation")
+    order = [i for i in range(x.ndim) if i != axis] + [axis]
+    weight = constant(matrix.astype(x.dtype))
+    y = F.FullyConnected(transpose(x, order), weight, num_hidden=len(matrix), no_bias=True, flatten=False)
+    return transpose(y, numpy.argsort(order).tolist())
+
+
+@in_float32
+def GridSample(x, grid, *, align_corners=0, mode="linear", padding_mode="zeros"):
+    """x (N, C, *spatial) at the places of grid (N, *out, rank), whose last axis counts from the innermost one."""
+    require(x, ("float32", "float64"), "GridSample")
+    spatial, out = x.shape[2:], grid.shape[1:-1]
+    rank = len(spatial)
+    taps = []
+    for k, extent in enumerate(spatial):
+        column = take_slices(grid, [slice(None)] * (rank + 1) + [slice(rank - 1 - k, rank - k)])
+        column = reshape(column, (x.shape[0],) + out)
+        taps.append(_grid_taps(column, extent, align_corners, mode, padding_mode))
+    count = int(numpy.prod(spatial))
+    rows = reshape(transpose(reshape(x, x.shape[:2] + (count,)), (0, 2, 1)), (x.shape[0] * count, x.shape[1]))
+    base = constant((numpy.arange(x.shape[0]) * count).reshape((-1,) + (1,) * len(out)))
+    total = None
+    for corner in itertools.product(*taps):
+        place, weight = base, None
+        for (index, share), stride in zip(corner, _strides(spatial)):
+            place = F._npi_add(place, F._npi_multiply_scalar(index, scalar=stride))
+            weight = share if weight is None else Mul(weight, share)
+        part = F._npi_multiply(F.take(rows, place, axis=0, mode="clip"), reshape(weight, weight.shape + (1,)))
+        total = part if total is None else Add(total, part)
+    return transpose(total, (0, rank + 1) + tuple(range(1, rank + 1)))
+
+
+def _strides(shape):
+    return [int(numpy.prod(shape[i + 1 :])) for i in range(len(shape))]
+
+
+def _grid_taps(column, extent, align_corners, mode, padding_mode):
+    """[(index, weight), ...] along one axis: the elements that count, and how much."""
+    low, high = (0.0, extent - 1.0) if align_corners else (-0.5, extent - 0.5)
+    place = F._npi_add_scalar(F._npi_multiply_scalar(column, scalar=(high - low) / 2), scalar=(low + high) / 2)
+    if mode == "nearest":
+        place = F._npi_around(place)
+    if padding_mode == "border":
+        place = F._npi_maximum(F._npi_minimum(place, full((), extent - 1, place.dtype)), full((), 0, place.dtype))
+    elif padding_mode == "reflection":
+        place = _reflected(place, low, high)
+    elif padding_mode != "zeros":
+        raise Unsupported("padding_mode=%r" % padding_mode)
+    if mode == "nearest":
+        return [_tap(place, full(place.shape, 1, place.dtype), extent, padding_mode, low, high)]
+    if mode not in ("linear", "bilinear", "cubic", "bicubic"):
+        raise Unsupported("mode=%r" % mode)
+    floor = F.BlockGrad(F._npi_floor(place))
+    ratio = Sub(place, floor)
+    linear = mode in ("linear", "bilinear")
+    steps = (0, 1) if linear else (-1, 0, 1, 2)
+    return [
+        _tap(F._npi_add_scalar(floor, scalar=s), _share(ratio, s, linear), extent, padding_mode, low, high)
+        for s in steps
+    ]
+
+
+def _share(ratio, step, linear):
+    """The interpolation kernel at the distance between a place and its tap; a = -0.75 for cubic."""
+    distance = ratio if step == 0 else F._npi_abs(F._npi_add_scalar(ratio, scalar=-step))
+    if linear:
+        return F._npi_rsubtract_scalar(distance, scalar=1)
+    a = -0.75
+    coefficients = (a + 2, -(a + 3), 0, 1) if step in (0, 1) else (a, -5 * a, 8 * a, -4 * a)
+    value = full(ratio.shape, coefficients[0], ratio.dtype)
+    for coefficient in coefficients[1:]:
+        value = F._npi_add_scalar(Mul(value, distance), scalar=coefficient)
+    return value
+
+
+def _tap(index, weight, extent, padding_mode, low, high):
+    if padding_mode == "zeros":
+        inside = F._npi_equal(F.clip(index, a_min=0, a_max=extent - 1), index)
+        weight = Mul(weight, cast(inside, weight.dtype))
+    elif padding_mode == "reflection":
+        index = _reflected(index, low, high)
+    return cast(F.clip(F.BlockGrad(index), a_min=0, a_max=extent - 1), "int64"), weight
+
+
+def _reflected(place, low, high):
+    """Folded back at the borders until it lies between them."""
+    span = high - low
+    if span == 0:
+        return full(place.shape, low, place.dtype)
+    turn = F._npi_mod(F._npi_add_scalar(place, scalar=-low), full((), 2 * span, place.dtype))
+    folded = F._npi_minimum(turn, F._npi_rsubtract_scalar(turn, scalar=2 * span))
+    return F._npi_add_scalar(folded, scalar=low)
