@@ -14,7 +14,7 @@ from ..kit.lowering import lower, operators_of
 from . import ops, optimizers
 from .target import Target, lowering_for
 
-MODES = ("graph", "eager", "xla")
+MODES = ("graph", "compiled", "eager")
 DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
 #: A graph is a protocol buffer, which ends at 2 GiB; above this, weights are arguments instead of constants.
@@ -37,7 +37,7 @@ class TensorFlowNetwork(Network):
         self.program = program
         self.device = DEVICES[device]
         self.mode = mode
-        self.target = Target(device, mode == "xla", program.training is not None)
+        self.target = Target(device, mode == "compiled", program.training is not None)
         self.arrays = program.weights
         training = program.training
         changed = [] if training is None else list(dict.fromkeys([*training.parameters, *training.updates]))
@@ -109,13 +109,21 @@ class TensorFlowNetwork(Network):
         if self.mode == "eager":
             return function
         signature = [tf.TensorSpec(t.shape, ops.dtype_of(t.dtype)) for t in self.program.inputs]
-        traced = tf.function(function, signature, autograph=False, jit_compile=self.mode == "xla" or None)
+        traced = tf.function(function, signature, autograph=False, jit_compile=self.mode == "compiled" or None)
         # A concrete function skips the search for a matching trace at every call.
         return traced.get_concrete_function()
 
     # The interface
 
     def stage(self, arrays):
+        for tensor in self.program.inputs:
+            # A concrete function does not check this.
+            if numpy.shape(arrays[tensor.name]) != tensor.shape:
+                raise ValueError(
+                    "input {!r} has shape {}, not {}".format(
+                        tensor.name, numpy.shape(arrays[tensor.name]), tensor.shape
+                    )
+                )
         with tf.device(self.device):
             return [_tensor(arrays[tensor.name], tensor.dtype) for tensor in self.program.inputs]
 

@@ -14,12 +14,14 @@ from ..kit.interface import Unsupported
 from . import recurrent
 from .resize import resized
 from .sampling import deformed_convolution, grid_sample, region_align
+from .target import target
 from .windows import (
     Window,
     average_pool,
     convolve,
     convolve_transposed,
     kernel_to_channels_last,
+    lowest,
     max_pool,
     sum_pool,
     to_channels_first,
@@ -152,7 +154,9 @@ def Cosh(x):
 
 
 def Elu(x, *, alpha=1.0):
-    return tf.nn.elu(x) if alpha == 1 else tf.where(x >= 0, x, alpha * tf.math.expm1(tf.minimum(x, 0)))
+    if alpha == 1:
+        return in_float(tf.nn.elu, x)
+    return in_float(lambda x: tf.where(x >= 0, x, alpha * tf.math.expm1(tf.minimum(x, 0))), x)
 
 
 def Erf(x):
@@ -295,7 +299,7 @@ def BitwiseNot(x):
 
 
 def Add(a, b):
-    return widened(tf.add, a, b)
+    return widened(tf.add, _as_row(a, b), _as_row(b, a))
 
 
 def Sub(a, b):
@@ -311,6 +315,8 @@ def Div(a, b):
 
 
 def Mod(a, b, *, fmod=0):
+    if fmod and a.dtype.size == 2 and is_float(a):
+        return tf.cast(tf.truncatemod(tf.cast(a, tf.float32), tf.cast(b, tf.float32)), a.dtype)
     return widened(tf.truncatemod if fmod else tf.math.floormod, a, b)
 
 
@@ -432,7 +438,7 @@ def Cast(x, *, to, saturate=1, round_mode="up"):
     if dtype == tf.bool:
         return tf.not_equal(x, tf.zeros_like(x))
     if dtype in NARROWEST:
-        return tf.cast(tf.cast(x, NARROWEST[dtype]), dtype)
+        return tf.cast(tf.cast(tf.cast(x, tf.int32), NARROWEST[dtype]), dtype)
     if dtype.size == 1 and dtype.is_floating:
         return _to_float8(x, dtype, saturate)
     return tf.cast(x, dtype)
@@ -639,6 +645,7 @@ def Range(start, limit, delta):
 
 def OneHot(indices, values, depth, *, axis=-1):
     depth = int(scalar(depth, "depth"))
+    axis = axis % (len(indices.shape) + 1)
     indices = tf.cast(indices, tf.int64)
     indices = tf.where(indices < 0, indices + depth, indices)
     chosen = tf.one_hot(indices, depth, on_value=True, off_value=False, axis=axis, dtype=tf.bool)
@@ -679,10 +686,10 @@ def GatherND(x, indices, *, batch_dims=0):
 
 
 def _multiplied(x, places, updates):
-    """Each factor's share of a product; several may fall on one place, so they are multiplied as segments."""
+    """Several factors may fall on one place, so they are multiplied as segments."""
     shape = extents(x)
     depth = extents(places)[-1]
-    rows, rest = element_count(shape[:depth]), shape[depth:]
+    rows, rest = element_count(shape[:depth]), list(shape[depth:])
     strides = numpy.array([element_count(shape[i + 1 : depth]) for i in range(depth)])
     flat = tf.reshape(tf.reduce_sum(tf.cast(places, tf.int64) * strides, axis=-1), [-1])
     factors = tf.math.unsorted_segment_prod(tf.reshape(updates, [-1] + rest), flat, rows)
@@ -709,7 +716,8 @@ def ScatterElements(x, indices, updates, *, axis=0, reduction="none"):
 
 def ScatterND(x, indices, updates, *, reduction="none"):
     shape = extents(x)[: extents(indices)[-1]]
-    return _scattered(x, _not_negative(indices, numpy.array(shape)), updates, reduction)
+    places = tf.convert_to_tensor(_not_negative(indices, numpy.array(shape)))
+    return _scattered(x, places, updates, reduction)
 
 
 def TensorScatter(past, update, write_indices=None, *, axis=-2, mode="linear"):
@@ -861,6 +869,8 @@ def MatMul(a, b):
         return tf.squeeze(MatMul(tf.expand_dims(a, 0), b), -2)
     if len(b.shape) == 1:
         return tf.squeeze(MatMul(a, tf.expand_dims(b, 1)), -1)
+    if a.dtype == tf.bfloat16 and target().device == "cpu":
+        raise Unsupported("bfloat16 on a CPU, where TensorFlow's rounding is not what ONNX's reference rounds to")
     return widened(tf.matmul, a, b)
 
 
@@ -872,7 +882,13 @@ def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
         return y
     if beta != 1:
         c = _scaled(c, beta)
+    c = _as_row(c, y)
     return tf.nn.bias_add(y, c) if extents(c) == extents(y)[1:] else y + c
+
+
+def _as_row(c, y):
+    """workaround: Grappler merges the sum of a matrix product and a [1, N] into a kernel that wants [N]"""
+    return tf.reshape(c, [-1]) if len(y.shape) == 2 and extents(c) == [1] + extents(y)[1:] else c
 
 
 def _scaled(x, factor):
@@ -894,20 +910,21 @@ def Det(x):
 # ---------------------------------------------------------------- Fourier transforms
 
 
-def _as_complex(x):
-    """[..., 1] or [..., 2] -> [...] complex."""
+def _as_complex(x, wide=True):
+    """[..., 1] or [..., 2] -> [...] complex; wide: in double precision, for zeros where large terms cancel."""
     if x.dtype not in (tf.float32, tf.float64):
         raise Unsupported("a transform of {}".format(x.dtype.name))
+    x = tf.cast(x, tf.float64 if wide else x.dtype)
     real = x[..., 0]
     return tf.complex(real, x[..., 1] if x.shape[-1] == 2 else tf.zeros_like(real))
 
 
-def _as_pairs(z):
-    return tf.stack([tf.math.real(z), tf.math.imag(z)], axis=-1)
+def _as_pairs(z, dtype):
+    return tf.cast(tf.stack([tf.math.real(z), tf.math.imag(z)], axis=-1), dtype)
 
 
 def DFT(x, dft_length=None, axis=-2, *, inverse=0, onesided=0):
-    z = _as_complex(x)
+    z = _as_complex(x, not inverse)
     axis = scalar(axis, "axis")
     axis = axis % len(x.shape)
     length = scalar(dft_length, "dft_length")
@@ -921,11 +938,11 @@ def DFT(x, dft_length=None, axis=-2, *, inverse=0, onesided=0):
     z = tf.pad(z, [[0, 0]] * (len(perm) - 1) + [[0, wanted - extents(z)[-1]]])
     back = numpy.argsort(perm)
     if real_again:
-        return tf.expand_dims(tf.transpose(tf.signal.irfft(z, [length]), back), -1)
+        return tf.cast(tf.expand_dims(tf.transpose(tf.signal.irfft(z, [length]), back), -1), x.dtype)
     z = tf.signal.ifft(z) if inverse else tf.signal.fft(z)
     if onesided:
         z = z[..., : length // 2 + 1]
-    return _as_pairs(tf.transpose(z, back))
+    return _as_pairs(tf.transpose(z, back), x.dtype)
 
 
 def STFT(signal, window=None, *, frame_step, frame_length=None, onesided=1):
@@ -937,7 +954,7 @@ def STFT(signal, window=None, *, frame_step, frame_length=None, onesided=1):
     if window is not None:
         z = z * tf.cast(window, z.dtype)
     z = tf.signal.fft(z)
-    return _as_pairs(z[..., : length // 2 + 1] if onesided else z)
+    return _as_pairs(z[..., : length // 2 + 1] if onesided else z, signal.dtype)
 
 
 # ---------------------------------------------------------------- quantised arithmetic
@@ -1019,20 +1036,48 @@ def _requantised(whole, scale, y_scale, y_zero_point):
     return _saturated(tf.round(real) + tf.cast(y_zero_point, tf.float64), y_zero_point.dtype)
 
 
-def ConvInteger(x, w, x_zero_point=None, w_zero_point=None, *, kernel_shape=None, **attributes):
+def ConvInteger(
+    x,
+    w,
+    x_zero=None,
+    w_zero=None,
+    *,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    pads=None,
+    strides=None,
+):
     """Exact: doubles hold every sum of products of bytes."""
-    return tf.cast(_whole_convolution(x, w, x_zero_point, w_zero_point, attributes), tf.int32)
+    x, w = _centred(x, x_zero, tf.float64), _centred(w, w_zero, tf.float64)
+    y = Conv(x, w, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides)
+    return tf.cast(y, tf.int32)
 
 
-def _whole_convolution(x, w, x_zero_point, w_zero_point, attributes):
-    x, w = _centred(x, x_zero_point, tf.float64), _centred(w, w_zero_point, tf.float64)
-    return Conv(x, w, **attributes)
-
-
-def QLinearConv(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, b=None, *, kernel_shape=None, **attributes):
-    whole = _whole_convolution(x, w, x_zero, w_zero, attributes)
+def QLinearConv(
+    x,
+    x_scale,
+    x_zero,
+    w,
+    w_scale,
+    w_zero,
+    y_scale,
+    y_zero,
+    b=None,
+    *,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    pads=None,
+    strides=None,
+):
+    whole = ConvInteger(
+        x, w, x_zero, w_zero, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides
+    )
     if b is not None:
-        whole = whole + tf.cast(channelwise(b, whole), tf.float64)
+        whole = whole + channelwise(b, whole)
     return _requantised(whole, x_scale * _along(w_scale, whole, 1), y_scale, y_zero)
 
 
@@ -1125,12 +1170,28 @@ def MaxPool(
     strides=None,
     layout="NCHW",
 ):
+    """The second output, where the largest elements lie, only channels-first: it counts in that order."""
     window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    if layout == "NCHW" and len(window.kernel) == 2 and not window.dilated and is_float(x):
+        return _max_pool_and_places(x, window, storage_order)
     narrow = x.dtype if x.dtype.size == 1 else None
     if narrow:
         x = tf.cast(x, tf.float32)
     y = on_images(x, layout, lambda x: max_pool(x, window))
     return tf.cast(y, narrow) if narrow else y
+
+
+def _max_pool_and_places(x, window, storage_order):
+    image = window.padded(to_channels_last(x), lowest(x.dtype))
+    _, height, width, channels = extents(image)
+    strides = [1] + window.strides + [1]
+    y, flat = tf.nn.max_pool_with_argmax(image, [1] + window.kernel + [1], strides, "VALID")
+    pixel = flat // channels
+    row, column = pixel // width - window.pads[0][0], pixel % width - window.pads[1][0]
+    n, channels, height, width = extents(x)
+    plane = numpy.arange(n * channels).reshape(n, 1, 1, channels) * (height * width)
+    places = plane + (column * height + row if storage_order else row * width + column)
+    return to_channels_first(y), to_channels_first(places)
 
 
 def AveragePool(

@@ -145,6 +145,9 @@ def convolve(x, w, window, groups):
 
 
 def _plain(x, w, window):
+    if x.dtype.size == 2 and target().kernels_on_cpu:
+        # workaround: TensorFlow's CPU kernels round halves between the terms of a sum
+        return tf.cast(_plain(tf.cast(x, tf.float32), tf.cast(w, tf.float32), window), x.dtype)
     return tf.nn.conv2d(x, w, window.strides, window.padding, dilations=window.dilations)
 
 
@@ -174,6 +177,8 @@ def _depthwise_kernel_can(window):
 def _depthwise(x, w, window, groups):
     """ONNX orders the outputs by input channel, then multiplier: the last axis of w only has to be split."""
     kernel = tf.reshape(w, window.kernel + [groups, w.shape[-1] // groups])
+    if x.dtype.size == 2 and target().kernels_on_cpu:
+        return tf.cast(_depthwise(tf.cast(x, tf.float32), tf.cast(w, tf.float32), window, groups), x.dtype)
     strides = [1] + window.strides + [1]
     if window.dilated:
         x, padding = window.padded(x), "VALID"
