@@ -16,6 +16,8 @@ from ..kit.program import Program, Tensor
 from . import attention, image, ops, quantization, recurrent, shapes, signals, state
 from .capture import Captured
 from .dtypes import cast, to_array, to_tensor, torch_type
+from .fusion import FUSED, fuse
+from .inplace import overwrite
 from .optimizers import make_optimizer
 from .tracing import Tracer
 
@@ -51,7 +53,7 @@ class TorchAdapter(Adapter):
 
     def load(self, program: Program, device: str, options: Options) -> Network:
         _check(program, device, options)
-        _set_flags(device, options)
+        _set_flags(options)
         kind = TrainingNetwork if program.training else InferenceNetwork
         return kind(program, torch.device(device), options)
 
@@ -107,8 +109,14 @@ def _check_compiler(device: str) -> None:
         raise Unsupported(f"mode 'compiled' needs a C++ compiler, and none is here (looked for {', '.join(names)})")
 
 
-def _set_flags(device: str, options: Options) -> None:
-    """torch's settings are of the process: the network loaded last decides them."""
+_flags: List[Options] = []
+
+
+def _set_flags(options: Options) -> None:
+    """Set what torch keeps for the whole process, unless the last network that ran wanted the same."""
+    if _flags == [options]:
+        return
+    _flags[:] = [options]
     tf32 = options.precision == "tf32"
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
@@ -126,6 +134,7 @@ class _TorchNetwork(Network):
         self.float = PRECISIONS[options.precision]
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> List[torch.Tensor]:
+        _set_flags(self.options)
         return [self._tensor(arrays[tensor.name], tensor) for tensor in self.program.inputs]
 
     def synchronize(self) -> None:
@@ -151,7 +160,8 @@ class _TorchNetwork(Network):
             "precision": self.options.precision,
             "layout": "channels-first",
             "calls": sum(node.op in ("call_function", "call_method") for node in self.module.graph.nodes),
-            "code": self.module.code,
+            "fused": {op: sum(node.op == op for node in self._lowered.nodes) for op in FUSED},
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
         }
 
     def close(self) -> None:
@@ -176,15 +186,18 @@ class _TorchNetwork(Network):
         for tensor in program.initializers:
             if tensor.name not in values:
                 values[tensor.name] = self._tensor(program.weights[tensor.name], tensor)
-        operators = dict(OPERATORS, RunningBatchNormalization=state.RunningBatchNormalization)
+        operators = dict(OPERATORS, RunningBatchNormalization=state.RunningBatchNormalization, **FUSED)
+        self._lowered = program = fuse(program)
         if self.float != torch.float32:
-            operators.update(_narrowed(operators, self.float))
+            operators["Cast"] = _narrowed_cast(self.float)
         with torch.device(self.device):
             lower(program, operators, values, self._expect)
         self.module = tracer.finish([values[name] for name in results], state.changes_state)
-        self._forward = self.module.forward
         if self.options.mode == "compiled":
             self._forward = torch.compile(self.module, fullgraph=True, dynamic=False)
+        else:
+            overwrite(self.module)
+            self._forward = self.module.forward
 
     def _expect(self, result: Any, tensor: Tensor) -> Any:
         """A node's result, which has to be of the shape and type that ONNX says."""
@@ -196,14 +209,14 @@ class _TorchNetwork(Network):
         return result
 
 
-def _narrowed(operators: Dict[str, Callable], dtype: torch.dtype) -> Dict[str, Callable]:
-    """Casts of a network that computes in less than float32: what the file calls float32 is of that type."""
+def _narrowed_cast(dtype: torch.dtype) -> Callable:
+    """Cast in a network that computes in less than float32: what the file calls float32 is of that type."""
     name = {torch.bfloat16: "bfloat16", torch.float16: "float16"}[dtype]
 
-    def Cast(x, *, to, **attributes):
-        return operators["Cast"](x, to=name if to == "float32" else to, **attributes)
+    def narrowed_cast(x, *, to, saturate=1, round_mode="up"):
+        return ops.Cast(x, to=name if to == "float32" else to, saturate=saturate, round_mode=round_mode)
 
-    return {"Cast": Cast}
+    return narrowed_cast
 
 
 class InferenceNetwork(_TorchNetwork):

@@ -245,7 +245,7 @@ def BatchNormalization(x, scale, b, mean, var, *, epsilon=1e-5, momentum=0.9, tr
     if not training_mode:
         return F.batch_norm(x, mean, var, scale, b, False, 0.0, epsilon)
     axes = [0] + _spatial_axes(x)
-    batch_var, batch_mean = torch.var_mean(x.to(mean.dtype), axes, correction=0)
+    batch_var, batch_mean = torch.var_mean(_like(x, mean), axes, correction=0)
     y = torch.batch_norm(x, scale, b, None, None, True, 0.0, epsilon, torch.backends.cudnn.enabled)
     return y, mean * momentum + batch_mean * (1 - momentum), var * momentum + batch_var * (1 - momentum)
 
@@ -465,6 +465,10 @@ def Max(*tensors):
 def Clip(x, min=None, max=None):
     if min is None and max is None:
         return x
+    numbers = isinstance(min, (int, float)) and isinstance(max, (int, float))
+    if numbers and min < max and x.is_floating_point():
+        # The same as clamp, with a backward pass of one kernel instead of four.
+        return F.hardtanh(x, min, max)
     return torch.clamp(x, min, max)
 
 

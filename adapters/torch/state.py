@@ -107,13 +107,8 @@ def _updates_itself(node: Node, program: Program, users: Dict[str, List[Node]]) 
         return False
     pairs = list(zip(node.inputs[3:5], node.outputs[1:3]))
     updates = program.training.updates
-    results = [tensor.name for tensor in program.outputs]
     return _samples(program.tensors[node.inputs[0]].shape) > 1 and all(
-        updates.get(old) == new
-        and len(users[old]) == 1
-        and new not in users
-        and new not in results
-        and list(updates.values()).count(new) == 1
+        updates.get(old) == new and len(users[old]) == 1 and new not in users and list(updates.values()).count(new) == 1
         for old, new in pairs
     )
 

@@ -103,6 +103,7 @@ class Tracer(fx.Tracer):
                 self._values(self.create_node("call_function", operator.getitem, (node, i), {}), part)
                 for i, part in enumerate(result)
             )
+        node.meta["tensor"] = result
         return Value(node, self, result)
 
     def _keep(self, name: str, tensor: torch.Tensor) -> str:
