@@ -101,7 +101,8 @@ class Layer:
 
     def __init__(self, operator, x, w, r, b, states, sequence_lens, activations, clip, direction, layout):
         require(x, ("float32", "float64"), operator)
-        if sequence_lens is not None:
+        length = x.shape[1 if layout else 0]
+        if sequence_lens is not None and (sequence_lens.array is None or (sequence_lens.array != length).any()):
             raise Unsupported("sequences of different lengths are not handled")
         if clip:
             raise Unsupported("clip=%s: MXNet does not clip inside the gates" % clip)

@@ -77,21 +77,20 @@ class Momentum(Rule):
 
 
 class Nesterov(Momentum):
-    """X' = X - R*(G' + alpha*V'). The fused operator knows only beta = 1; else the step is composed."""
+    """X' = X - R*(G' + alpha*V'). MXNet's own step is this only for beta = 1 and norm_coefficient = 0."""
 
     def apply(self, rate):
-        if self.step > 0 and self.beta != 1:
-            return self._composed(rate)
+        if self.norm_coefficient or (self.step > 0 and self.beta != 1):
+            self._composed(rate)
+            return
         for weight, gradient, momentum in zip(self.weights, self.gradients, self.states[0]):
-            nd.nag_mom_update(
-                weight, gradient, momentum, out=weight, lr=rate, momentum=self.alpha, wd=self.norm_coefficient
-            )
+            nd.nag_mom_update(weight, gradient, momentum, out=weight, lr=rate, momentum=self.alpha)
 
     def _composed(self, rate):
         for weight, gradient, momentum in zip(self.weights, self.gradients, self.states[0]):
             slope = self.regularized(weight, gradient)
             momentum *= self.alpha
-            momentum -= slope * (rate * self.beta)
+            momentum -= slope * (rate * self.beta if self.step > 0 else rate)
             weight += momentum * self.alpha - slope * rate
 
 
