@@ -95,10 +95,10 @@ class Graph:
         """The last layer. Its weights are so small that the first loss is close to log(classes)."""
         return self.linear(x, "classifier", inputs, classes, deviation=0.01)
 
-    def conv(self, x, name, inputs, outputs, kernel, stride=1, pad=0, group=1, bias=True):
-        """A square 2-D convolution with He weights [outputs, inputs / group, kernel, kernel]."""
+    def conv(self, x, name, inputs, outputs, kernel, stride=1, pad=0, group=1, bias=True, deviation=None):
+        """A square 2-D convolution, its weights [outputs, inputs / group, kernel, kernel] like those of `linear`."""
         shape = (outputs, inputs // group, kernel, kernel)
-        operands = [x, self.weight(f"{name}.weight", shape, he(math.prod(shape[1:])))]
+        operands = [x, self.weight(f"{name}.weight", shape, deviation or he(math.prod(shape[1:])))]
         if bias:
             operands.append(self.zeros(f"{name}.bias", outputs))
         window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
