@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ class Site:
     folder: Path
     environment: Environment
     hello: dict[str, Any]
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def operators(self) -> list[str]:
@@ -70,7 +68,7 @@ class Fleet:
 
 def start(site: Site, log: Path, threads: int, device: str) -> Worker:
     """A worker process for an adapter in its environment."""
-    return Worker(site.environment.python, site.folder, log, threads, device, site.variables)
+    return Worker(site.environment.python, site.folder, log, threads, device, site.environment.variables)
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Cell:
 
     @property
     def comparison(self) -> str:
-        """The cells with the same one are compared with each other. Figures of different scopes or devices never are."""
+        """Cells with the same one are compared; figures of different clock scopes or devices never are."""
         parts = (self.model, self.scenario, f"b{self.batch}", self.clock_scope, self.precision, f"t{self.threads}")
         return "-".join((*parts, self.device))
 

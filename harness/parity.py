@@ -26,7 +26,7 @@ FLOOR = 2e-5
 LOSS_TOLERANCE = 1e-4
 
 #: Gradients may miss a measured slope by this part of the slope that such gradients have typically.
-SLOPE_TOLERANCE = 2e-3
+SLOPE_TOLERANCE = 1e-2
 
 #: A weight after one step may miss the optimizer's formula by this part of the tensor's largest change or rounding.
 STEP_TOLERANCE = 1e-3
@@ -90,11 +90,12 @@ def check_first_step(finding: Finding, program: Program, gradients: Arrays, afte
             continue
         right = first_step(program.training.optimizer, before, numpy.asarray(gradients[name], numpy.float64))
         moved, meant = numpy.asarray(after[name], numpy.float64) - before, right - before
-        changed += moved.size if moved.any() else 0
-        if numpy.abs(meant).max(initial=0.0) > 0 and not moved.any():
+        rounding = 4 * float(numpy.abs(before).max(initial=0.0)) * float(numpy.finfo(numpy.float32).eps)
+        distance = float(numpy.abs(meant).max(initial=0.0))
+        if distance > rounding and not moved.any():
             finding.object(f"parameter {name!r} did not change in the first step")
-        rounding = float(numpy.abs(before).max(initial=0.0)) * float(numpy.finfo(numpy.float32).eps)
-        scale = float(numpy.abs(meant).max(initial=0.0)) + rounding / STEP_TOLERANCE
+        changed += moved.size if moved.any() or 0 < distance <= rounding else 0
+        scale = distance + rounding / STEP_TOLERANCE
         error = float(numpy.abs(moved - meant).max(initial=0.0)) / max(scale, 1e-30)
         if error > worst:
             worst, where = error, name

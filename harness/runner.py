@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from harness.errors import HarnessError
 from harness.journal import Fact, Journal
 from harness.live import Fleet, LiveCell, Site, start
 from harness.matrix import Cell, Comparison, usable_cores
+from harness.results import NULL_ADAPTER
 from harness.scenarios import coldstart, ease, infer, train
 from harness.spec import prepare
 from harness.spec.prepare import Workload
@@ -132,8 +133,10 @@ class Runner:
             environment = self.provide(spec, device, scenario)
         except EnvironmentFailed as failure:
             name = spec.environment(device, scenario).name
-            self.journal.append("environment", adapter=spec.name, environment=name, device=device, reason=failure.what)
-            return f"no environment: {failure.what}"
+            self.journal.append(
+                "environment", adapter=spec.name, environment=name, device=device, reason=failure.reason
+            )
+            return f"no environment: {failure.reason}"
         known = [s for s in self._sites.values() if isinstance(s, Site) and s.adapter == spec.name]
         for site in known:
             if site.environment.python == environment.python:
@@ -141,7 +144,9 @@ class Runner:
         return self._first_start(spec, device, environment)
 
     def _first_start(self, spec: AdapterSpec, device: str, environment: Environment) -> Site | str:
-        site = Site(spec.name, spec.folder, environment, {}, spec.variables(environment.name))
+        for note in environment.notes:
+            self.journal.append("warning", text=f"{spec.title} ({environment.name} environment): {note}")
+        site = Site(spec.name, spec.folder, environment, {})
         log = self.folder / "logs" / f"hello-{spec.name}-{environment.name}.log"
         worker = start(site, log, usable_cores(), device)
         facts = {"adapter": spec.name, "environment": environment.name, "device": device}
@@ -169,7 +174,7 @@ class Runner:
             import_seconds=hello["import_ns"] / 1e9,
             facts={"versions": environment.packages, **hello["facts"]},
         )
-        return Site(spec.name, spec.folder, environment, hello, site.variables)
+        return replace(site, hello=hello)
 
     # One model -----------------------------------------------------------------------------------------------------
 
@@ -232,7 +237,8 @@ class Runner:
             else:
                 timeout = self.plan.settings.timeout_seconds
                 live.append(LiveCell(cell, site, workload, scratch, timeout, next(self._networks)))
-                self.journal.append("cell", cell=cell.id, comparison=comparison.id)
+                if cell.id not in self._settled:
+                    self.journal.append("cell", cell=cell.id, comparison=comparison.id, **asdict(cell))
         if comparison.first.scenario == "coldstart":
             self._run_cold(comparison, live)
         else:
@@ -245,9 +251,10 @@ class Runner:
     def _run_timed(self, comparison: Comparison, live: list[LiveCell], fleet: Fleet) -> None:
         scenario = _TIMED[comparison.first.scenario]
         self._guarded(live, lambda one: self._load(one, fleet), side_by_side=True)
-        self._guarded(live, scenario.gate, side_by_side=True)
-        scenario.compare(live)
-        for one in live:
+        judged = [one for one in live if one.cell.adapter != NULL_ADAPTER]  # it computes nothing, by design
+        self._guarded(judged, scenario.gate, side_by_side=True)
+        scenario.compare(judged)
+        for one in judged:
             one.object()
         fleet.park()
         what = scenario.PURPOSE
@@ -349,7 +356,8 @@ class Runner:
             self._random.shuffle(turns)
             for order, one in enumerate(turns):
                 self._guarded([one], lambda one: self._start_cold(one, number, order))  # noqa: B023
-                one.object()
+                if one.cell.adapter != NULL_ADAPTER:
+                    one.object()
 
     def _start_cold(self, one: LiveCell, number: int, order: int) -> None:
         if one.bundle is None:
@@ -388,11 +396,12 @@ class Runner:
         )
 
     def _finish(self, one: LiveCell) -> None:
+        judged = one.cell.adapter != NULL_ADAPTER and one.status in ("", "ok", "wrong")
         facts = {
-            "reason": one.finding.reason or None,
+            "reason": one.finding.reason if not one.well else None,
             "framework_version": one.site.hello["version"],
             "device_name": one.site.device_name(one.cell.device),
-            "max_relative_error": one.finding.max_relative_error if one.well or one.status == "wrong" else None,
+            "max_relative_error": one.finding.max_relative_error if judged else None,
             "parameters_trained": one.parameters_trained,
             "peak_host_bytes": one.peaks.get("peak_host_bytes"),
             "peak_allocator_bytes": (one.peaks.get("allocator") or {}).get("peak_bytes"),

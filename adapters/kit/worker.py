@@ -79,6 +79,7 @@ class Worker:
             "facts": self.adapter.describe(),
             "started_ns": self.started_ns,
             "import_ns": end - begin,
+            "ready_ns": end,
             "pid": os.getpid(),
         }
 
@@ -111,9 +112,15 @@ class Worker:
         losses = [loaded.step("train", "call", batches[i % len(batches)])() for i in range(steps)]
         return {"losses": losses, "ns": time.monotonic_ns() - begin}
 
-    def do_gradients(self, network: int, inputs: str, outputs: str) -> Dict[str, Any]:
+    def do_gradients(self, network: int, inputs: str, outputs: str, parameters: str = "") -> Dict[str, Any]:
+        """Gradients at the first weights, or at those in the file `parameters`."""
         loaded = self.loaded[network]
         loaded.reset()
+        if parameters:
+            there = read_arrays(parameters)
+            loaded.network.set_parameters(
+                {name: loaded.program.tensors[name].from_onnx(array) for name, array in there.items()}
+            )
         staged = loaded.network.stage(loaded.inputs(inputs))
         write_arrays(outputs, loaded.to_onnx(loaded.network.gradients(staged)))
         return {}

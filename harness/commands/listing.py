@@ -27,13 +27,13 @@ def adapters(
     adapter_path: Annotated[list[Path] | None, typer.Option(metavar="FOLDER", help="An adapter elsewhere.")] = None,
 ) -> None:
     """The frameworks that can be compared."""
-    from harness.adapters import discover
+    from harness.adapters import all_adapters
     from harness.scenarios import ease
 
     columns = ["name", "title", "devices", "scenarios"]
     columns += ["modes", "origin", "status", "lines"] if long else []
     rows = []
-    for spec in discover(adapter_path or []).values():
+    for spec in all_adapters(adapter_path or []).values():
         row = (spec.name, spec.title, ", ".join(spec.devices), ", ".join(spec.scenarios))
         if long:
             lines = next(r["value"] for r in ease.of_adapter(spec.name, spec.folder) if r["metric"] == "adapter_lines")

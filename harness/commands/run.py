@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from harness.runner import Plan
     from harness.suite import Suite
 
-#: The adapter that does nothing; it runs beside the others, so that every report shows the harness's own cost.
-NULL = "null"
-
 
 def run(
     adapters: Annotated[
@@ -156,7 +153,7 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     from harness.runner import Plan
 
     extra = [Path(path) for path in arguments["adapter_path"]]
-    chosen = _chosen(known.discover(extra), arguments["adapters"])
+    chosen = _chosen(known.all_adapters(extra), arguments["adapters"])
     places = {spec.name: devices.choose(spec, arguments["device"]) for spec in chosen}
     suite = _narrowed(suites.load(arguments["suite"]), arguments, chosen)
     comparisons = expand(suite, chosen, places)
@@ -168,12 +165,14 @@ def _plan(arguments: dict[str, Any]) -> Plan:
 
 
 def _chosen(known: dict[str, AdapterSpec], wanted: list[str]) -> list[AdapterSpec]:
-    """The adapters asked for, or all; and the null adapter in any case."""
+    """The adapters asked for, or all; and the null adapter in any case: every report shows the harness's own cost."""
+    from harness.results import NULL_ADAPTER
+
     for name in wanted:
         if name not in known:
             raise HarnessError(f"unknown adapter {name!r}", did_you_mean(name, sorted(known)))
-    names = list(dict.fromkeys(wanted)) or sorted(known, key=lambda name: (name == NULL, name))
-    return [known[name] for name in dict.fromkeys([*names, NULL]) if name in known]
+    names = wanted or [name for name in known if name != NULL_ADAPTER]
+    return [known[name] for name in dict.fromkeys([*names, NULL_ADAPTER]) if name in known]
 
 
 def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]) -> Suite:
@@ -251,7 +250,7 @@ def _provider(given: dict[str, str], progress: Any) -> Any:
 
     def provide(spec: AdapterSpec, device: str, scenario: str) -> Environment:
         if spec.name in given:
-            return environments.given(spec, given[spec.name])
+            return environments.given(spec, given[spec.name], device, scenario)
         return environments.ensure(spec, device, scenario, say=progress.say)
 
     return provide

@@ -1,6 +1,6 @@
 """Cold start: how long after a process begins its first result is there, phase by phase.
 
-spawn: from the controller's call to the interpreter's first line. import: the framework. load: reading the bundle and
+spawn: from the controller's call to the interpreter's first line. import: numpy, the kit and the framework. load: reading the bundle and
 lowering it. first_result: the first forward pass from arrays to arrays, with whatever is compiled for it.
 """
 
@@ -34,7 +34,7 @@ def measure(live: LiveCell, options: dict[str, Any], repeat: int) -> dict[str, i
     parity.check_outputs(live.finding, parity.read(path), live.workload.reference())
     return {
         "spawn": hello["started_ns"] - live.worker.spawned_ns,
-        "import": hello["import_ns"],
+        "import": hello["ready_ns"] - hello["started_ns"],
         "load": loaded["read_ns"] + loaded["lower_ns"],
         "first_result": result["ns"],
         "total": total,

@@ -88,6 +88,14 @@ class Workload:
             for index, value in enumerate(facts["values"])
         ]
 
+    def nudged(self) -> Path:
+        """Where the parameters lie at which gradients are checked; see `reference.nudged`."""
+        path = self._kept("nudged")
+        if not path.with_suffix(".json").exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            arrays.write_arrays(str(path), reference.nudged(self.program, self.seed))
+        return path
+
     def _kept(self, what: str) -> Path:
         return home() / "references" / f"{self.model.name}-{self.purpose}-b{self.batch}-{self._key}-{what}"
 
