@@ -61,6 +61,7 @@ def save(model: onnx.ModelProto, file: Path) -> None:
     """Write a model, always in the same bytes; weights beyond EXTERNAL_BYTES go into FILE.data. Changes the model."""
     weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if weights > EXTERNAL_BYTES:
+        file.with_name(f"{file.name}.data").unlink(missing_ok=True)  # onnx would append to it
         onnx.save(model, file, save_as_external_data=True, location=f"{file.name}.data")
     else:
         file.write_bytes(model.SerializeToString(deterministic=True))
@@ -90,7 +91,7 @@ def _fingerprint(name: str) -> str:
     from harness.spec import optimizers, training_add
 
     digest = hashlib.sha256()
-    writers = [Path(module.__file__) for module in (optimizers, training_add)]
+    writers = [Path(str(module.__file__)) for module in (optimizers, training_add)]
     for source in (MODELS / f"{name}.py", *sorted(MODELS.glob("_*.py")), *writers):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]

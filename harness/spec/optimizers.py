@@ -66,6 +66,8 @@ def check(optimizer: program.Optimizer, where: str) -> None:
     if isinstance(optimizer.step, bool) or not isinstance(optimizer.step, int) or optimizer.step < 0:
         raise HarnessError(f"{where}: step is {optimizer.step!r}", "It counts steps: a whole number, 0 or more.")
     for name, value in optimizer.attributes.items():
+        if name != "mode" and not isinstance(value, (int, float)):
+            raise HarnessError(f"{where}: {name} is {value!r}", "It must be a number.")
         if name == "mode":
             if value not in MODES:
                 raise HarnessError(f"{where}: mode is {value!r}", did_you_mean(str(value), list(MODES)))
@@ -90,17 +92,21 @@ def first_step(
     weights, gradient: float64 arrays of one shape.
     """
     rate, given, step = optimizer.learning_rate, optimizer.attributes, optimizer.step
+    moved: numpy.ndarray[Any, Any]
     regularized = given["norm_coefficient"] * weights + gradient
     if optimizer.op == "Momentum":
         momentum = (given["beta"] if step > 0 else 1.0) * regularized
         ahead = regularized + given["alpha"] * momentum if given["mode"] == "nesterov" else momentum
-        return weights - rate * ahead
+        moved = weights - rate * ahead
+        return moved
     if optimizer.op == "Adagrad":
         slowed = rate / (1 + step * given["decay_factor"])
-        return weights - slowed * regularized / (numpy.abs(regularized) + given["epsilon"])
+        moved = weights - slowed * regularized / (numpy.abs(regularized) + given["epsilon"])
+        return moved
     average = (1 - given["alpha"]) * regularized
     square = (1 - given["beta"]) * regularized**2
     if step > 0:
         rate *= math.sqrt(1 - given["beta"] ** step) / (1 - given["alpha"] ** step)
     moved = weights - rate * average / (numpy.sqrt(square) + given["epsilon"])
-    return (1 - given["norm_coefficient_post"]) * moved
+    moved *= 1 - given["norm_coefficient_post"]
+    return moved

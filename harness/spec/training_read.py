@@ -157,12 +157,9 @@ class _Reader:
 
     def _gradient(self, node: NodeProto) -> tuple[str, dict[str, str]]:
         """The differentiated tensor, and {gradient tensor: what it is the gradient with respect to}."""
-        given = attributes(node)
-        if "y" not in given or not given.get("xs"):
+        (loss, *others), xs, zs = (self._strings(node, name) for name in ("y", "xs", "zs"))
+        if others or not loss or not xs:
             raise self._error(f"{label(node)} lacks its attribute xs or y", "ONNX requires both.")
-        loss: str = given["y"].decode()
-        xs = [name.decode() for name in given["xs"]]
-        zs = [name.decode() for name in given.get("zs", [])]
         if list(node.input) != xs + zs:
             raise self._error(
                 f"{label(node)} is evaluated at other tensors than its xs and zs name",
@@ -180,6 +177,15 @@ class _Reader:
             raise self._error(f"{label(node)} has {len(node.output)} outputs for {len(xs)} xs", "One for each of xs.")
         self._check_scalar(loss)
         return loss, {output: x for output, x in zip(node.output, xs, strict=False) if output}
+
+    @staticmethod
+    def _strings(node: NodeProto, name: str) -> list[str]:
+        """An attribute that is a string or strings; absent or of another type, y is [""], the others []."""
+        value = attributes(node).get(name, [])
+        values = value if isinstance(value, list) else [value]
+        if values and all(isinstance(entry, bytes) for entry in values):
+            return [entry.decode(errors="replace") for entry in values]
+        return [""] if name == "y" else []
 
     def _check_scalar(self, loss: str) -> None:
         node = self.view.producer[loss]
@@ -270,7 +276,7 @@ class _Reader:
                 "They must have the same shape and element type.",
             )
         values = self._first_value(state)
-        if values is None:
+        if values is None or (state not in self.view.sparse and values.shape != wanted):
             raise self._error(f"the first value of {where}, cannot be read", "Store it in the file, as zeros.")
         if numpy.any(values):
             raise self._error(

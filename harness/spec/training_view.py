@@ -102,30 +102,28 @@ class View:
     def constant(self, name: str) -> numpy.ndarray | None:
         """The value of a tensor that is a dense initializer or comes from Constant, ConstantOfShape or Identity.
 
-        None for anything else, and for a tensor whose data lies outside of the file.
+        None for anything else, and for a tensor whose data lies outside of the file or is damaged.
         """
+        filled: numpy.ndarray | None = None
         for _ in range(len(self.nodes) + 1):
-            if name in self.initializers:
-                return array_of(self.initializers[name])
             node = self.producer.get(name)
-            if node is None or node.domain not in ("", "ai.onnx"):
+            if name in self.initializers:
+                value = array_of(self.initializers[name])
+            elif node is None or node.domain not in ("", "ai.onnx"):
                 return None
-            if node.op_type != "Identity":
-                return self._computed(node)
-            name = node.input[0]
-        return None
-
-    def _computed(self, node: NodeProto) -> numpy.ndarray | None:
-        given = attributes(node)
-        if node.op_type == "Constant":
-            return _constant_value(given)
-        if node.op_type == "ConstantOfShape" and self.producer.get(node.input[0]) is not node:
-            shape = self.constant(node.input[0])
-            if shape is None or shape.ndim != 1:
+            elif node.op_type == "Constant":
+                value = _constant_value(attributes(node))
+            elif node.op_type == "Identity" or (node.op_type == "ConstantOfShape" and filled is None):
+                if node.op_type == "ConstantOfShape":
+                    given = attributes(node).get("value")
+                    filled = array_of(given) if given is not None else numpy.zeros(1, numpy.float32)
+                    if filled is None or filled.size != 1:
+                        return None
+                name = node.input[0]
+                continue
+            else:
                 return None
-            fill = given.get("value")
-            value = array_of(fill) if isinstance(fill, TensorProto) else numpy.zeros(1, numpy.float32)
-            return None if value is None else numpy.broadcast_to(value.reshape(()), tuple(shape.tolist()))
+            return value if filled is None else _filled(filled, value)
         return None
 
     def check_names(self, source: str) -> None:
@@ -175,10 +173,20 @@ class View:
 
 
 def array_of(tensor: TensorProto) -> numpy.ndarray | None:
-    """The values of a tensor, or None where they lie in another file."""
+    """The values of a tensor, or None where they lie in another file or are not what the tensor says."""
     if tensor.data_location == TensorProto.EXTERNAL:
         return None
-    return numpy_helper.to_array(tensor)
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError):
+        return None
+
+
+def _filled(value: numpy.ndarray, shape: numpy.ndarray | None) -> numpy.ndarray | None:
+    """A view of one value in a shape, which costs nothing however large it is."""
+    if shape is None or shape.ndim != 1 or shape.dtype != numpy.int64 or (shape < 0).any():
+        return None
+    return numpy.broadcast_to(value.reshape(()), tuple(shape.tolist()))
 
 
 def _constant_value(given: dict[str, Any]) -> numpy.ndarray | None:
