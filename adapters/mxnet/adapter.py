@@ -125,7 +125,8 @@ class MXNetNetwork(Network):
         self._symbols = {"infer": _group([graph.values[tensor.name] for tensor in program.outputs])}
         if program.training:
             step = Graph(program, self._forms, running)
-            self._symbols["train"] = _group([step.values[program.training.loss]] + list(step.updates.values()))
+            updates = [F.BlockGrad(value) for value in step.updates.values()]
+            self._symbols["train"] = _group([step.values[program.training.loss]] + updates)
             self._kept = sorted(running)
         self._arrays = self._make_arrays()
         self._call = {purpose: self._executable(symbol) for purpose, symbol in self._symbols.items()}

@@ -38,7 +38,14 @@ def MatMul(a, b):
         return _linear(a, b.stored)
     if b.ndim == 2 and a.ndim > 2:
         return _linear(a, F.transpose(b))
-    return F._npi_matmul(a, b)
+    return F._npi_matmul(*_same_batch(a, b))
+
+
+def _same_batch(a, b):
+    """workaround: MXNet's gradient is wrong where both operands are broadcast, so one of them is beforehand."""
+    left, right = a.shape[:-2], b.shape[:-2]
+    batch = numpy.broadcast_shapes(left, right)
+    return (a, b) if batch in (left, right) else (broadcast_to(a, batch + a.shape[-2:]), b)
 
 
 def _linear(a, weight):
@@ -131,9 +138,9 @@ def ConvTranspose(
     strides=None,
 ):
     """All of the transposed convolution, then cropped (or, by output_padding, grown) to what ONNX keeps of it."""
-    require(x, ("float32", "float64"), "ConvTranspose")
     kernel = w.shape[2:]
     rank = len(kernel)
+    require(x, ("float32", "float64") if rank < 3 else ("float32",), "ConvTranspose of %d dimensions" % rank)
     if rank > 3:
         raise Unsupported("MXNet convolves in one to three dimensions, this has %d" % rank)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
@@ -372,7 +379,7 @@ def _normalize(x, mean, variance, epsilon, scale=None, bias=None):
 
 
 def _blend(running, batch, momentum):
-    new = scaled(F.BlockGrad(reshape(batch, running.shape)), 1 - momentum)
+    new = scaled(reshape(batch, running.shape), 1 - momentum)
     return F._npi_add(scaled(running, momentum), cast(new, running.dtype))
 
 
@@ -491,15 +498,19 @@ def Tanh(x):
 
 
 def Gelu(x, *, approximate="none"):
-    if approximate == "none":
+    if approximate == "none" and x.dtype == "float32":
         return F.LeakyReLU(x, act_type="gelu")
+    if approximate == "none":  # workaround: LeakyReLU computes float64 in float32
+        return F.elemwise_mul(scaled(x, 0.5), F._npi_add_scalar(F.erf(scaled(x, 0.5**0.5)), scalar=1))
     cubic = F.elemwise_add(x, scaled(F.elemwise_mul(x, squared(x)), 0.044715))
     gate = F._npi_add_scalar(Tanh(scaled(cubic, (2 / numpy.pi) ** 0.5)), scalar=1)
     return scaled(F.elemwise_mul(x, gate), 0.5)
 
 
 def LeakyRelu(x, *, alpha=0.01):
-    return F.LeakyReLU(x, act_type="leaky", slope=alpha)
+    if x.dtype == "float32":
+        return F.LeakyReLU(x, act_type="leaky", slope=alpha)
+    return _where_negative(x, scaled(x, alpha), x)
 
 
 def PRelu(x, slope):
@@ -524,9 +535,11 @@ def _where_negative(x, negative, other):
 
 
 def Softplus(x):
-    """log(1 + exp(x)) without overflow: max(x, 0) + log1p(exp(-|x|))."""
-    tail = F._npi_log1p(F._npi_exp(F._npi_negative(F._npi_abs(x))))
-    return F.elemwise_add(F.relu(x), tail)
+    """log(1 + exp(x)) without overflow: max(x, 0) + log1p(exp(-|x|)), with a gradient of 1/2 at 0."""
+    zero = full((), 0, x.dtype)
+    opposite = F._npi_negative(x)
+    tail = F._npi_log1p(F._npi_exp(_where_negative(opposite, opposite, x)))
+    return F.elemwise_add(_where_negative(opposite, x, zero), tail)
 
 
 def Softsign(x):
