@@ -136,10 +136,6 @@ class AdapterSpec:
         has = ", ".join(f"{e.name} ({e.device}: {', '.join(e.scenarios)})" for e in self.environments)
         raise HarnessError(f"adapter {self.name} has no environment for {scenario} on {device}", f"It has: {has}")
 
-    def variables(self, environment: str) -> Mapping[str, str]:
-        """Variables that processes of an environment need, as written in adapter.toml."""
-        return next((e.variables for e in self.environments if e.name == environment), {})
-
 
 def all_adapters(extra: Iterable[Path] = ()) -> dict[str, AdapterSpec]:
     """Every adapter by name: ours, those of installed packages, those in `extra` (adapter folders or folders of them).

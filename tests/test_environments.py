@@ -160,7 +160,7 @@ def test_an_interrupted_installation_is_never_taken_for_a_whole_one(toy, monkeyp
     assert made.freshly_made
     folder = made.python.parents[1]
     (folder / making.RECORD).unlink()  # as after a kill in the middle of making it under its last name
-    (folder.with_name(f".making-{folder.name}") / "bin").mkdir(parents=True)
+    (folder.with_name(f".making-{folder.name}.1") / "bin").mkdir(parents=True)
     assert [row.state for row in environments.listing([toy.spec], "cpu")] == ["absent", "stale", "stale"]
     assert environments.ensure(toy.spec, "cpu").freshly_made
     assert toy.left_over() == [folder.name]

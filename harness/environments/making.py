@@ -92,6 +92,12 @@ def folder_of(adapter: AdapterSpec, spec: EnvironmentSpec, lock: Path, python: s
     return folder_of_all() / f"{base_name(adapter, spec)}-{digest}"
 
 
+def folders(adapter: AdapterSpec, spec: EnvironmentSpec) -> list[Path]:
+    """Every folder of an environment that lies there: whole, made from another lock, or left by an interrupted try."""
+    name = re.compile(rf"(\.making-)?{re.escape(base_name(adapter, spec))}-[0-9a-f]{{12}}(\.\d+)?")
+    return sorted(path for path in folder_of_all().glob("*") if name.fullmatch(path.name))
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What was noted when an environment was made; None if it is not whole, or its Python is gone."""
     try:
@@ -135,7 +141,7 @@ def ensure(
     if problem := obstacle(spec):
         raise EnvironmentFailed(problem, f"{adapter.title} can run on the CPU instead: --device cpu")
     try:
-        with _alone(base_name(adapter, spec)):
+        with alone(base_name(adapter, spec)):
             found = find(adapter, spec)
             if found is not None:
                 return _environment(adapter, spec, *found, freshly_made=False)
@@ -169,7 +175,7 @@ def no_python(spec: EnvironmentSpec, found: Mapping[str, uv.Interpreter]) -> Env
 
 
 @contextlib.contextmanager
-def _alone(name: str) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """Wait until no other process makes or removes this environment."""
     for kind in ("locks", "logs"):
         (folder_of_all() / kind).mkdir(parents=True, exist_ok=True)
@@ -186,11 +192,15 @@ def _make(adapter: AdapterSpec, spec: EnvironmentSpec) -> tuple[Path, dict[str, 
         raise no_python(spec, found)
     log = folder_of_all() / "logs" / f"{base_name(adapter, spec)}.log"
     log.unlink(missing_ok=True)
+    for old in folders(adapter, spec):
+        if old.name.startswith("."):
+            shutil.rmtree(old, ignore_errors=True)
     passed_over: dict[str, str] = {}
     reason = "it has no lock file"
     for lock in spec.locks:
         folder = folder_of(adapter, spec, lock, interpreter.minor)
-        making = folder.with_name(f".making-{folder.name}")
+        # A name of its own, because the uv of a try that was killed may still be at work.
+        making = folder.with_name(f".making-{folder.name}.{os.getpid()}")
         try:
             record = _install(adapter, spec, lock, interpreter, making, log)
             record["passed_over"] = passed_over
@@ -215,7 +225,6 @@ def _install(
     adapter: AdapterSpec, spec: EnvironmentSpec, lock: Path, interpreter: uv.Interpreter, folder: Path, log: Path
 ) -> dict[str, Any]:
     """Install exactly what a lock file names into a new environment; what is to be remembered of it."""
-    shutil.rmtree(folder, ignore_errors=True)
     begin = time.perf_counter()
     # relocatable, because the folder gets its name when it is whole. Bytecode is compiled now, as pip does, so that
     # no worker pays for it in a cold start.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.adapters import AdapterSpec, EnvironmentSpec
 from harness.environments import uv
-from harness.environments.making import failure_note, find, folder_of_all, no_python, obstacle, read_record
+from harness.environments.making import alone, failure_note, find, folders, no_python, obstacle, read_record
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ def listing(adapters: Iterable[AdapterSpec], device: str | None = None) -> list[
     found = uv.interpreters()
     rows = []
     for adapter in adapters:
-        specs = [spec for spec in adapter.environments if device in (None, spec.device)]
-        current = [_listed(adapter, spec, found) for spec in specs]
-        rows += current + _stale(adapter, specs, {row.folder for row in current})
+        for spec in adapter.environments:
+            if device in (None, spec.device):
+                current = _listed(adapter, spec, found)
+                rows += [current, *_stale(adapter, spec, current.folder)]
     return rows
 
 
@@ -61,21 +62,19 @@ def _listed(adapter: AdapterSpec, spec: EnvironmentSpec, found: dict[str, uv.Int
     return Listed(*identity, "absent", f"the last try failed: {note.read_text()}" if note.is_file() else "", version)
 
 
-def _stale(adapter: AdapterSpec, specs: list[EnvironmentSpec], current: set[Path | None]) -> list[Listed]:
-    """Folders of these environments that no lock file of today leads to."""
+def _stale(adapter: AdapterSpec, spec: EnvironmentSpec, current: Path | None) -> list[Listed]:
+    """Folders of an environment beside the one that is used."""
     rows = []
-    for spec in specs:
-        for folder in sorted(folder_of_all().glob(f"*{adapter.name}-{spec.name}-*")):
-            stem, _, digest = folder.name.removeprefix(".making-").rpartition("-")
-            if stem != f"{adapter.name}-{spec.name}" or len(digest) != 12 or folder in current:
-                continue
-            record = read_record(folder)
-            if record is None:
-                rows.append(Listed(adapter.name, spec.name, spec.device, "stale", "not whole", folder=folder))
-            else:
-                reason, size = "a better one, or another lock, took its place", record["bytes_on_disk"]
-                python, lock = record["python_version"], record["lock"]
-                rows.append(Listed(adapter.name, spec.name, spec.device, "stale", reason, python, lock, size, folder))
+    for folder in folders(adapter, spec):
+        record = read_record(folder)
+        if folder == current:
+            continue
+        if record is None or folder.name.startswith("."):
+            rows.append(Listed(adapter.name, spec.name, spec.device, "stale", "not whole", folder=folder))
+        else:
+            reason, size = "another lock took its place", record["bytes_on_disk"]
+            python, lock = record["python_version"], record["lock"]
+            rows.append(Listed(adapter.name, spec.name, spec.device, "stale", reason, python, lock, size, folder))
     return rows
 
 
@@ -83,7 +82,10 @@ def remove(adapters: Iterable[AdapterSpec], device: str | None = None, only_stal
     """Remove the environments of these adapters, or only the stale ones; those that were removed."""
     removed = []
     for row in listing(adapters, device):
-        if row.folder is not None and (row.state == "stale" or not only_stale):
-            shutil.rmtree(row.folder)
-            removed.append(row)
+        if row.folder is None or (only_stale and row.state != "stale"):
+            continue
+        with alone(f"{row.adapter}-{row.environment}"):  # what looks stale may just be in the making
+            if row.folder.exists():
+                shutil.rmtree(row.folder)
+                removed.append(row)
     return removed
