@@ -20,7 +20,10 @@ INTEGERS = ("uint8", "int8", "int32", "int64")
 
 
 def cast(x, dtype):
-    return x if x.dtype == dtype else F.Cast(x, dtype=dtype)
+    """workaround: MXNet's Cast hands gradients on even through integers, which have none."""
+    if x.dtype == dtype:
+        return x
+    return F.Cast(F.BlockGrad(x) if x.floating and dtype not in FLOATS else x, dtype=dtype)
 
 
 def as_numbers(function, x):

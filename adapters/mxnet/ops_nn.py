@@ -348,7 +348,8 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
     attributes = {"eps": epsilon, "momentum": momentum, "fix_gamma": False, "axis": 1}
     if training_mode and mean.running:
         return F.BatchNorm(x, scale, bias, *kept, **attributes), mean, variance
-    if not training_mode and _all_float32(x, scale, bias, mean, variance) and _are_variables(mean, variance):
+    constant_statistics = mean.array is not None and variance.array is not None  # BatchNorm has no gradient for them
+    if not training_mode and constant_statistics and _all_float32(x, scale, bias, mean, variance):
         return F.BatchNorm(x, scale, bias, *kept, use_global_stats=True, **attributes)
     require(x, FLOATS, "BatchNormalization")
     if not training_mode:
@@ -362,10 +363,6 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
 
 def _all_float32(*values):
     return all(value.dtype == "float32" for value in values)
-
-
-def _are_variables(*values):
-    return all(value.symbol.get_children() is None for value in values)
 
 
 def _normalize(x, mean, variance, epsilon, scale=None, bias=None):

@@ -65,8 +65,21 @@ def _shifted(x, zero_point, axis):
     return F._npi_subtract(whole, cast(_along(zero_point, x, axis, 0), "int32"))
 
 
-def ConvInteger(x, w, x_zero_point=None, w_zero_point=None, **attributes):
+def ConvInteger(
+    x,
+    w,
+    x_zero_point=None,
+    w_zero_point=None,
+    *,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    pads=None,
+    strides=None,
+):
     """In float64, which holds every sum exactly."""
+    attributes = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "pads": pads, "strides": strides}
     wide = cast(_shifted(x, x_zero_point, 0), "float64"), cast(_shifted(w, w_zero_point, 0), "float64")
     return cast(Conv(*wide, **attributes), "int32")
 
@@ -77,8 +90,26 @@ def QLinearMatMul(a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y
     return _requantized(product, F._npi_multiply(left, right), y_scale, y_zero_point)
 
 
-def QLinearConv(x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, b=None, **attributes):
+def QLinearConv(
+    x,
+    x_scale,
+    x_zero_point,
+    w,
+    w_scale,
+    w_zero_point,
+    y_scale,
+    y_zero_point,
+    b=None,
+    *,
+    auto_pad="NOTSET",
+    dilations=None,
+    group=1,
+    kernel_shape=None,
+    pads=None,
+    strides=None,
+):
     """The bias is already an integer of scale x_scale * w_scale."""
+    attributes = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "pads": pads, "strides": strides}
     product = ConvInteger(x, w, x_zero_point, w_zero_point, **attributes)
     if b is not None:
         product = F._npi_add(product, _along(b, product, 1, 0))
