@@ -17,7 +17,9 @@ from . import ops, ops_image, ops_loss, ops_nn, ops_quantized, ops_recurrent, op
 from .imperative import Imperative
 from .symbols import F, Value
 
-MODES = ("hybridized", "imperative")
+#: hybridized: a cached operator with static memory. imperative: one operator after the other, from Python.
+#: fused: hybridized, after MXNet's MKLDNN backend fused operators; on a CPU, for inference.
+MODES = ("hybridized", "imperative", "fused")
 OPERATORS = {}
 for _module in (ops, ops_nn, ops_image, ops_loss, ops_quantized, ops_recurrent):
     OPERATORS.update(operators_of(_module))
@@ -129,6 +131,8 @@ class MXNetNetwork(Network):
             self._symbols["train"] = _group([step.values[program.training.loss]] + updates)
             self._kept = sorted(running)
         self._arrays = self._make_arrays()
+        if options.mode == "fused":
+            self._symbols["infer"] = self._fused(self._symbols["infer"])
         self._call = {purpose: self._executable(symbol) for purpose, symbol in self._symbols.items()}
         if program.training:
             self._prepare_training(program.training, list(step.updates))
@@ -145,6 +149,16 @@ class MXNetNetwork(Network):
             if tensor.name in names:
                 arrays[tensor.name] = self._to_mxnet(tensor.name, self._program.weights[tensor.name])
         return {name: self._array(array) for name, array in arrays.items()}
+
+    def _fused(self, symbol):
+        """The symbol with operators fused by MXNet's MKLDNN backend."""
+        arrays = dict(self._arrays)
+        arrays.update(
+            (tensor.name, mxnet.nd.zeros(tensor.shape, dtype=tensor.dtype)) for tensor in self._program.inputs
+        )
+        arguments = {name: arrays[name] for name in symbol.list_arguments()}
+        statistics = {name: arrays[name] for name in symbol.list_auxiliary_states()}
+        return symbol.optimize_for("MKLDNN", arguments, statistics, self._context)
 
     def _prepare_training(self, training, updated):
         parameters = [self._arrays[name] for name in training.parameters]
@@ -257,6 +271,8 @@ class MXNetAdapter(Adapter):
             raise Unsupported("MXNet has no device %r here" % device)
         if options.mode not in MODES:
             raise Unsupported("no mode %r; MXNet's are %s" % (options.mode, ", ".join(MODES)))
+        if options.mode == "fused" and (program.training or device != "cpu"):
+            raise Unsupported("mode 'fused' is MXNet's MKLDNN backend: on a CPU, for inference")
         if options.precision != "fp32":
             raise Unsupported("precision %r; this adapter computes in the model's own types (fp32)" % options.precision)
         started = os.environ.get("OMP_NUM_THREADS")
