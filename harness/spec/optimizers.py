@@ -51,12 +51,15 @@ def kind_of(op: str) -> Kind:
     return KINDS[op]
 
 
-def filled(op: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """All attributes of an optimizer: the given ones, and the defaults of the others."""
+def filled(op: str, attributes: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """All attributes of an optimizer: the given ones, and the defaults of the others.
+
+    where: how messages call the optimizer, if not by its operator.
+    """
     kind = kind_of(op)
     for name in attributes:
         if name not in kind.attributes:
-            raise HarnessError(f"{op} has no attribute {name!r}", did_you_mean(name, list(kind.attributes)))
+            raise HarnessError(f"{where or op} has no attribute {name!r}", did_you_mean(name, list(kind.attributes)))
     return {**kind.attributes, **attributes}
 
 

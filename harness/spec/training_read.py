@@ -313,13 +313,14 @@ class _Reader:
         step = self._scalar(node, count, "the update count")
         if not isinstance(step, numpy.integer):
             raise self._error(f"the update count {count!r} of {label(node)} is {step.dtype}", "It must be int64.")
+        where = f"{self.source}: training: {label(node)}"
         optimizer = program.Optimizer(
             op=node.op_type,
             learning_rate=float(self._scalar(node, rate, "the learning rate")),
-            attributes=optimizers.filled(node.op_type, _stored_defaults(node.op_type) | given),
+            attributes=optimizers.filled(node.op_type, _stored_defaults(node.op_type) | given, where),
             step=int(step),
         )
-        optimizers.check(optimizer, f"{self.source}: training: {label(node)}")
+        optimizers.check(optimizer, where)
         if count in self.updates:
             self._check_increment(node, count)
             return optimizer, {count}
