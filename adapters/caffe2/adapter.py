@@ -11,7 +11,7 @@ from caffe2.python import core, workspace
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.lowering import operators_of
 from ..kit.program import Program
-from . import ops, recurrent
+from . import elementwise, layers, recurrent, reductions, shapes
 from .network import NET_TYPES, InferenceNetwork, Lowered, TrainingNetwork
 
 #: CPU threads of this process: Caffe2 takes the number once, before anything else, so the controller sets it
@@ -27,7 +27,11 @@ workspace.GlobalInit(
     ]
 )
 
-OPERATORS = {**operators_of(ops), **operators_of(recurrent)}
+OPERATORS = {
+    name: function
+    for module in (elementwise, shapes, reductions, layers, recurrent)
+    for name, function in operators_of(module).items()
+}
 
 #: Major compute capabilities for which the wheel's CUDA 10.2 build has native code.
 CUDA_MAJORS = (3, 5, 6, 7)
@@ -52,7 +56,7 @@ class Caffe2Adapter(Adapter):
         if device == "cuda":
             option = core.DeviceOption(caffe2_pb2.CUDA, 0)
             workspace.C.set_global_engine_pref({caffe2_pb2.CUDA: ["CUDNN"] if options.cudnn else []})
-        lowered = Lowered(program, OPERATORS)
+        lowered = Lowered(program, OPERATORS, _library(device, options))
         network = TrainingNetwork if program.training else InferenceNetwork
         return network(program, lowered, option, options)
 
@@ -73,12 +77,21 @@ def _check(device: str, options: Options) -> None:
         raise Unsupported(f"Caffe2 here has no device {device!r}; it has cpu and cuda")
     if options.mode not in NET_TYPES:
         raise Unsupported(f"Caffe2 has no mode {options.mode!r}; it has {', '.join(NET_TYPES)}")
+    if options.mode == "plain" and device != "cpu":
+        raise Unsupported("mode 'plain' is Caffe2 without IDEEP, which is for the cpu only")
     if options.precision != "fp32":
         raise Unsupported(f"Caffe2 computes in fp32, not in {options.precision}")
     if options.threads != THREADS:
         raise Unsupported(
             f"{options.threads} threads are asked for, but Caffe2 was started with {THREADS}: set OMP_NUM_THREADS"
         )
+
+
+def _library(device: str, options: Options) -> str:
+    """The library that does what it can, in the place of Caffe2's own kernels."""
+    if device == "cuda":
+        return "cudnn" if options.cudnn else ""
+    return "ideep" if options.mode == "simple" else ""
 
 
 def _cuda_works() -> bool:

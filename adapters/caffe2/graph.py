@@ -13,6 +13,7 @@ from caffe2.proto import caffe2_pb2
 from caffe2.python import core
 
 from ..kit.interface import Unsupported
+from . import ideep
 
 #: Caffe2's element types by name: what Cast can read and write.
 DATA_TYPES = {
@@ -35,6 +36,9 @@ FLOATS = {"float16", "float32", "float64"}
 
 _FLOAT = {"float32"}
 _NUMBERS = {"float32", "float64", "int32", "int64"}
+#: Types that Caffe2 stores, but computes with in int32 alone.
+SMALL_INTEGERS = {"int8", "uint8", "int16", "uint16"}
+
 _ANY = set(DATA_TYPES) | {"float16"}
 
 
@@ -72,6 +76,7 @@ class Value:
         self.shape = tuple(int(extent) for extent in shape)
         self.dtype = dtype
         self.array = array
+        graph.shapes[blob] = self.shape
         if dtype in FLOATS:
             graph.floats.add(blob)
 
@@ -87,19 +92,22 @@ class Value:
 class Graph:
     """The operators of one net in order, and the blobs that must be fed before it runs.
 
-    training: whether gradients will be taken. updated: blobs that an operator may overwrite with their next
+    training: whether gradients will be taken. library: "ideep" or "cudnn" where one of them does what it can, else "".
+    updated: blobs that an operator may overwrite with their next
     value, because a training step replaces them (running statistics), with the factor by which they are kept larger.
     dangling: outputs whose gradient Caffe2 wants even where nothing reads them, with their shapes. floats: blobs of
-    floating-point numbers.
+    floating-point numbers. shapes: of all blobs.
     """
 
-    def __init__(self, training: bool = False):
+    def __init__(self, training: bool, library: str):
         self.training = training
+        self.library = library
         self.updated: Dict[str, float] = {}
         self.operators: List[Any] = []
         self.fed: Dict[str, numpy.ndarray] = {}
         self.dangling: Dict[str, Tuple[int, ...]] = {}
         self.floats: Set[str] = set()
+        self.shapes: Dict[str, Tuple[int, ...]] = {}
         self._count = 0
         self._constants: Dict[Any, Value] = {}
 
@@ -107,6 +115,10 @@ class Graph:
         """A new blob name. All end in a digit, so no gradient's name (…_grad) can collide with one."""
         self._count += 1
         return f"{what}_{self._count}"
+
+    def pools_once(self, shape: Sequence[int], pads: Sequence[int]) -> bool:
+        """Whether the gradient of a MaxPool of such an image goes to one of several equal elements, not to each."""
+        return self.library == "cudnn" or (self.library == "ideep" and ideep.takes_image(shape, pads))
 
     def leaf(self, what: str, shape: Sequence[int], dtype: str, array: Any = None) -> Value:
         """An input or initializer of the net."""
@@ -127,14 +139,15 @@ class Graph:
         names = [getattr(value, "blob", value) for value in inputs]
         self.operators.append(core.CreateOperator(op, names, list(outputs), **arguments))
 
-    def needed(self, blobs: Sequence[str]) -> List[Any]:
-        """The operators that some of these blobs depend on, in order."""
-        wanted, kept = set(blobs), []
-        for operator in reversed(self.operators):
-            if wanted.intersection(operator.output):
-                wanted.update(operator.input)
-                kept.append(operator)
-        return kept[::-1]
+
+def needed(operators: Sequence[Any], blobs: Sequence[str]) -> List[Any]:
+    """The operators that some of these blobs depend on, in order."""
+    wanted, kept = set(blobs), []
+    for operator in reversed(operators):
+        if wanted.intersection(operator.output):
+            wanted.update(operator.input)
+            kept.append(operator)
+    return kept[::-1]
 
 
 Results = Sequence[Tuple[Sequence[int], str]]
@@ -266,7 +279,7 @@ def slice_axis(x: Value, axis: int, start: int, stop: int) -> Value:
     return call("Slice", x, shape=shape, starts=starts, ends=stops)
 
 
-def split(x: Value, sizes: Sequence[int], axis: int) -> Tuple[Value, ...]:
+def split_axis(x: Value, sizes: Sequence[int], axis: int) -> Tuple[Value, ...]:
     if len(sizes) == 1:
         return (x,)
     if x.array is not None:
@@ -296,3 +309,10 @@ def take(x: Value, indices: Value, axis: int) -> Value:
     arguments = {"dense_gradient": 1} if axis == 0 else {}
     gathered = call("Gather", x, flat, shape=x.shape[:axis] + flat.shape + x.shape[axis + 1 :], axis=axis, **arguments)
     return reshape(gathered, shape)
+
+
+def first_largest(x: Value) -> Value:
+    """The maximum over the last axis; its gradient goes to the first of equal elements."""
+    shape = x.shape[:-1] + (1,)
+    values, _ = calls("TopK", [x], [(shape, x.dtype), (shape, "int64")], k=1, axis=x.rank - 1)
+    return reshape(values, x.shape[:-1])

@@ -12,17 +12,19 @@ from ..kit.arrays import carrier
 from ..kit.interface import Network, Options, Unsupported
 from ..kit.lowering import lower
 from ..kit.program import Node, Program, Tensor
-from .graph import Graph, Value
+from . import ideep
+from .graph import Graph, Value, needed
 
-#: Caffe2's net type for each of the adapter's modes.
-NET_TYPES = {"simple": "simple", "async": "async_scheduling"}
+#: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP; asynchronous nets crash with it,
+#: so they run Caffe2's own kernels, as "plain" does.
+NET_TYPES = {"simple": "simple", "async": "async_scheduling", "plain": "simple"}
 
 
 class Lowered:
     """A Program's operators, and the Values of its tensors."""
 
-    def __init__(self, program: Program, operators: Dict[str, Any]):
-        self.graph = Graph(training=program.training is not None)
+    def __init__(self, program: Program, operators: Dict[str, Any], library: str):
+        self.graph = Graph(program.training is not None, library)
         self.program = program
         changing = _changing(program)
         values: Dict[str, Value] = {}
@@ -115,6 +117,7 @@ class Caffe2Network(Network):
         return {
             "net_type": NET_TYPES[self._options.mode],
             "layout": "NCHW",
+            "library": self._lowered.graph.library,
             "operators": dict(self._nets),
         }
 
@@ -123,8 +126,13 @@ class Caffe2Network(Network):
         self._staged = None
         self._workspace = None
 
-    def _net(self, name: str, operators: List[Any]) -> Any:
-        """Create a net. Raises `Unsupported` where Caffe2 has no such operator for the device."""
+    def _net(self, name: str, operators: List[Any], results: Dict[str, str]) -> Any:
+        """Create a net. results: {name: blob} to be fetched; it is changed where IDEEP has them elsewhere.
+
+        Raises `Unsupported` where Caffe2 has no such operator for the device.
+        """
+        if self._lowered.graph.library == "ideep":
+            operators = self._on_ideep(operators, results)
         net = caffe2_pb2.NetDef()
         net.name = name
         net.type = NET_TYPES[self._options.mode]
@@ -139,14 +147,21 @@ class Caffe2Network(Network):
         except RuntimeError as error:
             raise Unsupported(f"Caffe2 refuses the net: {str(error).splitlines()[0]}") from None
 
-    def _feed(self, blob: str, array: numpy.ndarray) -> None:
+    def _on_ideep(self, operators: List[Any], results: Dict[str, str]) -> List[Any]:
+        graph = self._lowered.graph
+        changing = {self._lowered.blob(name) for name in _changing(self._program)}
+        placed = ideep.Placed(operators, graph.shapes, set(graph.fed) - changing, bool(changing))
+        results.update((name, placed.fetched(blob)) for name, blob in results.items())
+        for copy, blob in placed.feeds.items():
+            self._feed(copy, graph.fed[blob], ideep.DEVICE)
+        return placed.operators
+
+    def _feed(self, blob: str, array: numpy.ndarray, device: Any = None) -> None:
+        device = device or self._device
         if blob not in self._blobs:
             self._blobs[blob] = self._workspace.create_blob(blob)
         array = numpy.ascontiguousarray(array).reshape(numpy.shape(array))
-        if self._device is None:
-            self._blobs[blob]._feed(array)
-        else:
-            self._blobs[blob]._feed(array, self._device.SerializeToString())
+        self._blobs[blob]._feed(array, *([] if device is None else [device.SerializeToString()]))
 
     def _fetch(self, blob: str) -> numpy.ndarray:
         return numpy.asarray(self._workspace.fetch_blob(blob))
@@ -174,12 +189,12 @@ class InferenceNetwork(Caffe2Network):
     def __init__(self, program: Program, lowered: Lowered, device: Any, options: Options):
         super().__init__(program, lowered, device, options)
         self._outputs = {tensor.name: lowered.blob(tensor.name) for tensor in program.outputs}
-        operators = lowered.graph.needed(list(self._outputs.values()))
+        operators = needed(lowered.graph.operators, list(self._outputs.values()))
         for blob, array in lowered.graph.fed.items():
             self._feed(blob, array)
         for blob in self._inputs.values():
             self._workspace.create_blob(blob)
-        self._run = self._net("infer", operators).run
+        self._run = self._net("infer", operators, self._outputs).run
         self._count = 0
 
     def infer(self, staged: Any) -> int:
@@ -208,13 +223,14 @@ class TrainingNetwork(Caffe2Network):
             for name, new in training.updates.items()
             if lowered.blob(name) != lowered.blob(new)
         }
-        forward = graph.needed([self._loss] + list(copied.values()) + list(graph.updated))
+        kept = [self._loss] + list(copied.values()) + list(graph.updated)
+        forward = needed(graph.operators, kept)
         loss = lowered.values[training.loss]
         added, gradients = backward(graph, forward, loss, parameters, graph.floats)
         self._optimiser = Optimiser(graph, training.optimizer, parameters, gradients)
         updates = [core.CreateOperator("Copy", [new], [old]) for old, new in copied.items()]
         self._gradients = {name: gradients[lowered.blob(name)] for name in training.parameters}
-        self._forward_backward = forward + added
+        self._forward_backward = needed(forward + added, kept + list(gradients.values()))
         self._gradient_run: Optional[Any] = None
         self._first_step = training.optimizer.step
         self._weights = {name: lowered.blob(name) for name in _changing(program)}
@@ -223,7 +239,7 @@ class TrainingNetwork(Caffe2Network):
         for blob in self._inputs.values():
             self._workspace.create_blob(blob)
         self.set_parameters({name: program.weights[name] for name in self._weights})
-        self._run = self._net("train", self._forward_backward + self._optimiser.operators + updates).run
+        self._run = self._net("train", self._forward_backward + self._optimiser.operators + updates, {}).run
 
     def train_step(self, staged: Any) -> numpy.ndarray:
         if staged is not self._staged:
@@ -236,7 +252,7 @@ class TrainingNetwork(Caffe2Network):
 
     def gradients(self, staged: Any) -> Dict[str, numpy.ndarray]:
         if self._gradient_run is None:
-            self._gradient_run = self._net("gradients", self._forward_backward).run
+            self._gradient_run = self._net("gradients", self._forward_backward, self._gradients).run
         self._use(staged)
         statistics = {blob: self._fetch(blob) for blob in self._lowered.graph.updated}
         self._gradient_run()

@@ -7,7 +7,7 @@ from typing import Callable, List, Optional, Tuple
 import numpy
 
 from ..kit.interface import Unsupported
-from .graph import Value, call, calls, concat, constant, reshape, scale, slice_axis, split, transpose
+from .graph import Value, call, calls, concat, constant, reshape, scale, slice_axis, split_axis, transpose
 
 _ACTIVATIONS = {
     "relu": lambda x, alpha, beta: call("Relu", x),
@@ -35,7 +35,7 @@ class _Layer:
         if b is None:
             self.wb = self.rb = constant(w, numpy.zeros(w.shape[0]))
         else:
-            self.wb, self.rb = split(b, [w.shape[0]] * 2, 0)
+            self.wb, self.rb = split_axis(b, [w.shape[0]] * 2, 0)
 
     @property
     def hidden(self) -> int:
@@ -49,7 +49,7 @@ def _linear(x: Value, w: Value, b: Value) -> Value:
 
 def _parts(x: Value, count: int) -> Tuple[Value, ...]:
     """Equal parts of the last axis."""
-    return split(x, [x.shape[-1] // count] * count, x.rank - 1)
+    return split_axis(x, [x.shape[-1] // count] * count, x.rank - 1)
 
 
 def _activations(names, alphas, betas, defaults, directions):
@@ -90,7 +90,7 @@ def _recurrent(cell, x, w, r, b, lengths, states, direction, activations, layout
         zero = constant(x, numpy.zeros((1, batch, layer.hidden)))
         now = [zero if state is None else slice_axis(state, 0, d, d + 1) for state in states]
         step = cell(layer)
-        moments = split(_linear(x, layer.w, layer.wb), [1] * length, 0)
+        moments = split_axis(_linear(x, layer.w, layer.wb), [1] * length, 0)
         found = [None] * length
         for t in range(length)[:: -1 if direction == "reverse" or d == 1 else 1]:
             now = step(moments[t], now)
@@ -137,12 +137,12 @@ def GRU(x, w, r, b=None, sequence_lens=None, initial_h=None, *, activations=None
 
     def cell(layer):
         sizes = [2 * layer.hidden, layer.hidden]
-        to_gates, to_hidden = split(layer.r, sizes, 0)
-        gates_bias, hidden_bias = split(layer.rb, sizes, 0)
+        to_gates, to_hidden = split_axis(layer.r, sizes, 0)
+        gates_bias, hidden_bias = split_axis(layer.rb, sizes, 0)
 
         def step(moment, states):
             before = states[0]
-            gates, hidden = split(moment, sizes, 2)
+            gates, hidden = split_axis(moment, sizes, 2)
             gates = layer.activations[0](call("Add", gates, _linear(before, to_gates, gates_bias)))
             update, reset = _parts(gates, 2)
             if linear_before_reset:
@@ -180,7 +180,7 @@ def LSTM(x, w, r, b=None, sequence_lens=None, initial_h=None, initial_c=None, p=
 
 def _reordered(weights: Value, axis: int, blocks: int) -> Value:
     """From ONNX's order of gates to LSTMUnit's: input, forget, output, cell. At load where the weights are constant."""
-    parts = split(weights, [weights.shape[axis] // blocks] * blocks, axis)
+    parts = split_axis(weights, [weights.shape[axis] // blocks] * blocks, axis)
     order = [gate + first for first in range(0, blocks, 4) for gate in (0, 2, 1, 3)]
     return concat([parts[i] for i in order], axis)
 
@@ -200,7 +200,7 @@ def _lstm_unit(layer):
 
 def _lstm_composed(layer, p, input_forget):
     sigma, tanh_in, tanh_out = layer.activations
-    peepholes = split(reshape(p, (p.size,)), [layer.hidden] * 3, 0) if p is not None else None
+    peepholes = split_axis(reshape(p, (p.size,)), [layer.hidden] * 3, 0) if p is not None else None
 
     def peeped(gate, index, memory):
         return gate if peepholes is None else call("Add", gate, call("Mul", memory, peepholes[index]))

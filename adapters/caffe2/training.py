@@ -37,7 +37,8 @@ def backward(graph: Graph, operators: List[Any], loss: Value, parameters: Sequen
 
 def _check_gradients(operators: List[Any], leading: Set[str], varying: Set[str], floats: Set[str]) -> None:
     """Every operator between a parameter (varying) and the loss (leading) must have a gradient for each operand on
-    that way."""
+    that way. Convolutions that read the model's inputs are told to compute no gradient for these.
+    """
     activity = []
     for operator in operators:
         active = [name in varying for name in operator.input]
@@ -46,6 +47,8 @@ def _check_gradients(operators: List[Any], leading: Set[str], varying: Set[str],
             varying.update(floats.intersection(operator.output))
     for operator, active in zip(reversed(operators), reversed(activity)):
         if operator.type != "StopGradient" and leading.intersection(operator.output):
+            if operator.type == "Conv" and not active[0]:
+                operator.arg.add(name="no_gradient_to_input", i=1)
             _check_operator(operator, active, leading)
             leading.update(name for name, is_active in zip(operator.input, active) if is_active)
 

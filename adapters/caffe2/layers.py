@@ -1,0 +1,290 @@
+"""ONNX's layers: matrix products, convolutions, pooling, normalization."""
+
+from __future__ import annotations
+
+import numpy
+
+from ..kit.interface import Unsupported
+from .elementwise import Max
+from .graph import axis_of, call, calls, concat, constant, expand, first_largest, reshape, scale, take
+from .reductions import ReduceL1, ReduceL2, ReduceMax
+
+# Matrices
+
+
+def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
+    rows = a.shape[1 if transA else 0]
+    columns = b.shape[0 if transB else 1]
+    plain = alpha == 1 and beta == 1 and not transA
+    if plain and c is not None and c.size == columns and c.rank and c.shape[-1] == columns:
+        return call("FC" if transB else "FCTransposed", a, b, reshape(c, (columns,)), shape=(rows, columns))
+    product = scale(call("MatMul", a, b, shape=(rows, columns), trans_a=transA, trans_b=transB), alpha)
+    if c is None:
+        return product
+    return call("Add", product, scale(c, beta))
+
+
+def MatMul(a, b):
+    if a.rank == 1:
+        product = MatMul(reshape(a, (1, a.size)), b)
+        return reshape(product, product.shape[:-2] + product.shape[-1:])
+    if b.rank == 1:
+        product = MatMul(a, reshape(b, (b.size, 1)))
+        return reshape(product, product.shape[:-1])
+    if a.rank == 2 and b.rank == 2:
+        return call("MatMul", a, b, shape=(a.shape[0], b.shape[1]))
+    batch = numpy.broadcast(numpy.broadcast_to(0, a.shape[:-2]), numpy.broadcast_to(0, b.shape[:-2])).shape
+    shape = batch + (a.shape[-2], b.shape[-1])
+    if not a.graph.training:
+        return call("BatchMatMul", a, b, shape=shape, broadcast=int(a.shape[:-2] != b.shape[:-2]))
+    if b.rank == 2:
+        # workaround: BatchMatMul has no gradient where it broadcasts, MatMul a wrong one beyond two axes
+        bias = constant(a, numpy.zeros(b.shape[1]))
+        return call("FCTransposed", a, b, bias, shape=shape, axis=a.rank - 1)
+    # workaround: BatchMatMul has no gradient where it broadcasts
+    return call("BatchMatMul", expand(a, batch + a.shape[-2:]), expand(b, batch + b.shape[-2:]), shape=shape)
+
+
+# Convolution and pooling
+
+
+def _same(extent, kernel, stride, dilation, upper):
+    """Padding so that the output has ceil(extent / stride) positions."""
+    total = max((-(-extent // stride) - 1) * stride + (kernel - 1) * dilation + 1 - extent, 0)
+    small = total // 2
+    return (small, total - small) if upper else (total - small, small)
+
+
+def _windows(x, kernel, strides, pads, dilations, auto_pad):
+    """Strides, dilations, and padding before and after, of each spatial axis."""
+    rank = x.rank - 2
+    strides = list(strides) if strides is not None else [1] * rank
+    dilations = list(dilations) if dilations is not None else [1] * rank
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        pairs = [_same(*each, auto_pad == "SAME_UPPER") for each in zip(x.shape[2:], kernel, strides, dilations)]
+        pads = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
+    elif auto_pad == "VALID" or pads is None:
+        pads = [0] * (2 * rank)
+    if min(pads, default=0) < 0:
+        raise Unsupported("Caffe2 does not crop by negative pads")
+    return strides, dilations, list(pads)
+
+
+def _positions(x, kernel, strides, dilations, pads):
+    """How many windows fit along each spatial axis."""
+    rank = len(kernel)
+    return [
+        (x.shape[2 + i] + pads[i] + pads[rank + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+        for i in range(rank)
+    ]
+
+
+def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None):
+    kernel = list(w.shape[2:])
+    strides, dilations, pads = _windows(x, kernel, strides, pads, dilations, auto_pad)
+    shape = [x.shape[0], w.shape[0]] + _positions(x, kernel, strides, dilations, pads)
+    inputs = [x, w] if b is None else [x, w, b]
+    return call("Conv", *inputs, shape=shape, kernels=kernel, strides=strides, dilations=dilations, pads=pads,
+                group=group, order="NCHW")  # fmt: skip
+
+
+def ConvTranspose(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, output_padding=None,
+                  output_shape=None, pads=None, strides=None):  # fmt: skip
+    rank = x.rank - 2
+    kernel = list(w.shape[2:])
+    strides = list(strides) if strides is not None else [1] * rank
+    extra = list(output_padding) if output_padding is not None else [0] * rank
+    if dilations is not None and any(dilation != 1 for dilation in dilations):
+        raise Unsupported("Caffe2's ConvTranspose has no dilations")
+    if rank != 2:
+        if rank != 1:
+            raise Unsupported(f"Caffe2's ConvTranspose has 2 spatial axes, not {rank}")
+        return _conv_transpose_1d(x, w, b, auto_pad, group, kernel, extra, output_shape, pads, strides)
+    full = [strides[i] * (x.shape[2 + i] - 1) + extra[i] + kernel[i] for i in range(rank)]
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER") and output_shape is None:
+        output_shape = [x.shape[2 + i] * strides[i] for i in range(rank)]
+    if output_shape is not None:
+        totals = [full[i] - output_shape[-rank:][i] for i in range(rank)]
+        small = [total // 2 for total in totals]
+        large = [total - half for total, half in zip(totals, small)]
+        pads = small + large if auto_pad == "SAME_UPPER" else large + small
+    elif pads is None or auto_pad == "VALID":
+        pads = [0] * (2 * rank)
+    if min(pads) < 0 or any(e >= s for e, s in zip(extra, strides)):
+        raise Unsupported("Caffe2's ConvTranspose has no negative pads, and no output_padding beyond the stride")
+    shape = [x.shape[0], w.shape[1] * group] + [full[i] - pads[i] - pads[rank + i] for i in range(rank)]
+    inputs = [x, w] if b is None else [x, w, b]
+    return call("ConvTranspose", *inputs, shape=shape, kernels=kernel, strides=strides, pads=list(pads), adjs=extra,
+                group=group, order="NCHW")  # fmt: skip
+
+
+def _conv_transpose_1d(x, w, b, auto_pad, group, kernel, extra, output_shape, pads, strides):
+    # workaround: Caffe2's ConvTranspose has exactly 2 spatial axes
+    y = ConvTranspose(
+        reshape(x, x.shape[:2] + (1,) + x.shape[2:]),
+        reshape(w, w.shape[:2] + (1,) + w.shape[2:]),
+        b,
+        auto_pad=auto_pad,
+        group=group,
+        output_padding=[0, extra[0]],
+        output_shape=None if output_shape is None else [1, output_shape[-1]],
+        pads=None if pads is None else [0, pads[0], 0, pads[1]],
+        strides=[1, strides[0]],
+    )
+    return reshape(y, y.shape[:2] + y.shape[3:])
+
+
+def _pool(op, x, kernel, strides, pads, dilations, auto_pad, ceil_mode, **arguments):
+    rank = len(kernel)
+    kernel = list(kernel)
+    strides, dilations, pads = _windows(x, kernel, strides, pads, dilations, auto_pad)
+    if any(dilation != 1 for dilation in dilations):
+        raise Unsupported(f"Caffe2's {op} has no dilations")
+    if ceil_mode:
+        extended = _ceil_pads(x, kernel, strides, pads)
+        if arguments.get("count_include_pad") and extended != pads:
+            raise Unsupported(f"Caffe2's {op} would count the positions that ceil_mode adds")
+        pads = extended
+    if any(pad >= kernel[i % rank] for i, pad in enumerate(pads)):
+        raise Unsupported(f"Caffe2's {op} wants pads smaller than the kernel")
+    shape = list(x.shape[:2]) + _positions(x, kernel, strides, dilations, pads)
+    return call(op, x, shape=shape, kernels=kernel, strides=strides, pads=pads, order="NCHW", **arguments)
+
+
+def _ceil_pads(x, kernel, strides, pads):
+    """Padding that lets as many windows fit as ONNX's ceil_mode has; none may start beyond the padded input."""
+    rank = len(kernel)
+    pads = list(pads)
+    for i in range(rank):
+        extent = x.shape[2 + i] + pads[i] + pads[rank + i]
+        count = -(-(extent - kernel[i]) // strides[i]) + 1
+        if (count - 1) * strides[i] >= x.shape[2 + i] + pads[i]:
+            count -= 1
+        pads[rank + i] = max(pads[rank + i], pads[rank + i] + (count - 1) * strides[i] + kernel[i] - extent)
+    return pads
+
+
+def AveragePool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, count_include_pad=0, dilations=None, pads=None,
+                strides=None):  # fmt: skip
+    return _pool("AveragePool", x, kernel_shape, strides, pads, dilations, auto_pad, ceil_mode,
+                 count_include_pad=count_include_pad)  # fmt: skip
+
+
+def MaxPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, pads=None, storage_order=0,
+            strides=None):  # fmt: skip
+    dilated = dilations is not None and any(dilation != 1 for dilation in dilations)
+    if not dilated and not x.graph.training:
+        return _pool("MaxPool", x, kernel_shape, strides, pads, dilations, auto_pad, ceil_mode)
+    kernel = list(kernel_shape)
+    strides, dilations, pads = _windows(x, kernel, strides, pads, dilations, auto_pad)
+    if ceil_mode:
+        pads = _ceil_pads(x, [dilations[i] * (size - 1) + 1 for i, size in enumerate(kernel)], strides, pads)
+    if not dilated and x.graph.pools_once(x.shape, pads):
+        return _pool("MaxPool", x, kernel, strides, pads, None, "NOTSET", 0)
+    return _max_of_windows(x, kernel, strides, dilations, pads)
+
+
+def _max_of_windows(x, kernel, strides, dilations, pads):
+    # workaround: Caffe2's MaxPool has no dilations, and its gradient goes to each of several equal elements in full
+    positions = _positions(x, kernel, strides, dilations, pads)
+    size = int(numpy.prod(x.shape[2:], dtype=int))
+    index, inside = numpy.zeros((1, 1), int), numpy.ones((1, 1), bool)
+    for i, extent in enumerate(x.shape[2:]):
+        starts = numpy.arange(positions[i]) * strides[i] - pads[i]
+        places = starts[:, None] + numpy.arange(kernel[i]) * dilations[i]
+        shape = (len(index) * positions[i], -1)
+        index = (index[:, None, :, None] * extent + places[None, :, None, :]).reshape(shape)
+        inside = (inside[:, None, :, None] & ((places >= 0) & (places < extent))[None, :, None, :]).reshape(shape)
+    flat = reshape(x, x.shape[:2] + (size,))
+    if not inside.all():
+        flat = concat([flat, constant(x, numpy.full(x.shape[:2] + (1,), -numpy.inf))], 2)
+    windows = take(flat, constant(x, numpy.where(inside, index, size), "int64"), 2)
+    return reshape(first_largest(windows), x.shape[:2] + tuple(positions))
+
+
+def _global_pool(op, x):
+    return call(op, x, shape=x.shape[:2] + (1,) * (x.rank - 2), kernels=[0] * (x.rank - 2), global_pooling=1,
+                order="NCHW")  # fmt: skip
+
+
+def GlobalAveragePool(x):
+    return _global_pool("AveragePool", x)
+
+
+def GlobalMaxPool(x):
+    if x.graph.training:
+        return ReduceMax(x, axes=range(2, x.rank))
+    return _global_pool("MaxPool", x)
+
+
+# Normalization
+
+
+def BatchNormalization(x, gamma, beta, mean, variance, *, epsilon=1e-5, momentum=0.9, training_mode=0):
+    if x.rank < 2:
+        raise Unsupported("Caffe2's SpatialBN wants at least 2 axes")
+    if not training_mode:
+        return call("SpatialBN", x, gamma, beta, mean, variance, shape=x.shape, is_test=1, epsilon=float(epsilon),
+                    order="NCHW")  # fmt: skip
+    count = x.size // x.shape[1]
+    if count < 2:
+        raise Unsupported("Caffe2's SpatialBN needs two values of each channel to train")
+    unbiased = count / (count - 1)
+    graph = x.graph
+    in_place = mean.blob in graph.updated and variance.blob in graph.updated
+    if in_place:
+        # workaround: SpatialBN keeps the unbiased variance; kept at n/(n-1) times its size, it is ONNX's
+        graph.updated[variance.blob] = unbiased
+    else:
+        mean, variance = call("Copy", mean), scale(variance, unbiased)
+    image = reshape(x, x.shape + (1,)) if x.rank == 2 else x
+    y, *saved = (graph.blob(what) for what in ("SpatialBN", "batch_mean", "batch_deviation"))
+    inputs, outputs = [image, gamma, beta, mean, variance], [y, mean.blob, variance.blob] + saved
+    graph.add("SpatialBN", inputs, outputs, is_test=0, epsilon=float(epsilon), momentum=float(momentum), order="NCHW")
+    result = type(x)(graph, y, image.shape, x.dtype)
+    return reshape(result, x.shape), mean, variance if in_place else scale(variance, 1 / unbiased)
+
+
+def GroupNormalization(x, gamma, beta, *, num_groups, epsilon=1e-5, stash_type="float32"):
+    shape = x.shape
+    statistics = ((shape[0], num_groups), x.dtype)
+    return calls("GroupNorm", [x, gamma, beta], [(shape, x.dtype), statistics, statistics], group=num_groups,
+                 epsilon=float(epsilon), order="NCHW")[0]  # fmt: skip
+
+
+def InstanceNormalization(x, gamma, beta, *, epsilon=1e-5):
+    return call("InstanceNorm", x, gamma, beta, shape=x.shape, epsilon=float(epsilon), order="NCHW")
+
+
+def LayerNormalization(x, gamma, beta=None, *, axis=-1, epsilon=1e-5, stash_type="float32"):
+    axis = axis_of(axis, x.rank)
+    rows, count = x.shape[:axis], x.shape[axis:]
+    if axis == 0:
+        results = LayerNormalization(reshape(x, (1,) + x.shape), gamma, beta, axis=1, epsilon=epsilon)
+        return tuple(reshape(result, result.shape[1:]) for result in results)
+    fused = gamma.shape == count and (beta is None or beta.shape == count)
+    inputs = [x]
+    if fused:
+        inputs = [x, gamma, constant(x, numpy.zeros(count)) if beta is None else beta]
+    statistics = (rows + (1,), x.dtype)
+    y, mean, deviation = calls("LayerNorm", inputs, [(x.shape, x.dtype), statistics, statistics], axis=axis,
+                               epsilon=float(epsilon), elementwise_affine=fused)  # fmt: skip
+    if not fused:
+        y = call("Mul", y, gamma)
+        y = y if beta is None else call("Add", y, beta)
+    kept = rows + (1,) * len(count)
+    return y, reshape(mean, kept), call("Reciprocal", reshape(deviation, kept))
+
+
+def LpNormalization(x, *, axis=-1, p=2):
+    axis = axis_of(axis, x.rank)
+    norm = (ReduceL1 if p == 1 else ReduceL2)(x, axes=[axis])
+    # ONNX leaves a vector of zeros as it is
+    return call("Div", x, Max(norm, constant(x, numpy.finfo(x.dtype).tiny)))
+
+
+def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0):
+    if size % 2 == 0:
+        raise Unsupported("Caffe2's LRN wants an odd size")
+    return calls("LRN", [x], [(x.shape, x.dtype), (x.shape, x.dtype)], size=size, alpha=float(alpha),
+                 beta=float(beta), bias=float(bias), order="NCHW")[0]  # fmt: skip
