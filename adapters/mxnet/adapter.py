@@ -62,8 +62,8 @@ class Graph:
         form = self._forms.get(tensor.name)
         if form is None:
             return symbols.variable(tensor.name, tensor.shape, tensor.dtype, array=array, running=running)
-        kept = form.to_mxnet(numpy.empty(tensor.shape, tensor.dtype) if array is None else array)
-        stored = symbols.variable(tensor.name, kept.shape, tensor.dtype, array=None if array is None else kept)
+        kept = None if array is None else form.to_mxnet(array)
+        stored = symbols.variable(tensor.name, form.shape(tensor.shape), tensor.dtype, array=kept)
         symbol = form.restore(stored).symbol
         return Value(symbol, tensor.shape, tensor.dtype, array=array, stored=stored, running=running)
 
@@ -248,14 +248,21 @@ class MXNetNetwork(Network):
         self.__dict__.clear()
 
 
+def _gpu_works():
+    """Whether the first GPU really computes: MXNet also counts GPUs that its wheel has no code for."""
+    try:
+        return mxnet.context.num_gpus() > 0 and (mxnet.nd.ones((1,), mxnet.gpu(0)) + 1).asscalar() == 2
+    except mxnet.base.MXNetError:
+        return False
+
+
 class MXNetAdapter(Adapter):
     def version(self):
         return mxnet.__version__
 
     def devices(self):
         found = [{"device": "cpu", "name": "CPU"}]
-        found += [{"device": "cuda", "name": "gpu(%d)" % i} for i in range(mxnet.context.num_gpus())]
-        return found
+        return found + ([{"device": "cuda", "name": "gpu(0)"}] if _gpu_works() else [])
 
     def operators(self):
         return sorted(OPERATORS)
@@ -275,6 +282,8 @@ class MXNetAdapter(Adapter):
             raise Unsupported("mode 'fused' is MXNet's MKLDNN backend: on a CPU, for inference")
         if options.precision != "fp32":
             raise Unsupported("precision %r; this adapter computes in the model's own types (fp32)" % options.precision)
+        if device == "cuda" and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
+            raise Unsupported("on a GPU fp32 needs NVIDIA_TF32_OVERRIDE=0 in the worker's environment, or it is TF32")
         started = os.environ.get("OMP_NUM_THREADS")
         if started != str(options.threads):
             raise Unsupported(

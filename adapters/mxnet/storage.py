@@ -21,6 +21,10 @@ GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 class Form:
     """How one weight is kept: `to_mxnet` and `to_onnx` on numpy arrays, `restore` from MXNet's form on Values."""
 
+    def shape(self, shape):
+        """The shape of what `to_mxnet` makes of an array of this shape."""
+        return shape
+
     def to_mxnet(self, array):
         raise NotImplementedError
 
@@ -32,6 +36,9 @@ class Form:
 
 
 class Transposed(Form):
+    def shape(self, shape):
+        return shape[::-1]
+
     def to_mxnet(self, array):
         return numpy.ascontiguousarray(array.T)
 
