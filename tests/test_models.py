@@ -150,7 +150,8 @@ def test_a_very_large_model_keeps_its_weights_beside_it(tmp_path, monkeypatch):
     file = zoo.path("encoder", tmp_path)
     assert file.stat().st_size < 200_000
     assert sorted(path.name for path in file.parent.iterdir()) == ["encoder.onnx", "encoder.onnx.data"]
-    assert onnx.load(file).graph == zoo.build("encoder").graph
+    read, built = (model.graph.initializer for model in (onnx.load(file), zoo.build("encoder")))
+    assert [(t.name, t.dims, t.raw_data) for t in read] == [(t.name, t.dims, t.raw_data) for t in built]
 
 
 def test_saving_twice_writes_the_same_files(tmp_path, monkeypatch):
