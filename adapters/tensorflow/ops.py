@@ -299,7 +299,14 @@ def BitwiseNot(x):
 
 
 def Add(a, b):
-    return widened(tf.add, _as_row(a, b), _as_row(b, a))
+    """A bias of the last axis has a kernel of its own, with the faster gradient."""
+    a, b = _as_row(a, b), _as_row(b, a)
+    if is_float(a) and a.dtype != tf.bfloat16:
+        if len(a.shape) > 1 and extents(b) == extents(a)[-1:]:
+            return tf.nn.bias_add(a, b)
+        if len(b.shape) > 1 and extents(a) == extents(b)[-1:]:
+            return tf.nn.bias_add(b, a)
+    return widened(tf.add, a, b)
 
 
 def Sub(a, b):
@@ -415,6 +422,9 @@ def Where(condition, a, b):
 
 
 def Clip(x, min=None, max=None):
+    """Relu and Relu6 have kernels of their own, which Grappler merges into a convolution."""
+    if is_float(x) and not tf.is_tensor(min) and min == 0 and (max is None or (not tf.is_tensor(max) and max == 6)):
+        return tf.nn.relu(x) if max is None else tf.nn.relu6(x)
     if min is not None:
         x = widened(tf.maximum, x, _same_type(min, x))
     if max is not None:
@@ -869,8 +879,14 @@ def MatMul(a, b):
         return tf.squeeze(MatMul(tf.expand_dims(a, 0), b), -2)
     if len(b.shape) == 1:
         return tf.squeeze(MatMul(a, tf.expand_dims(b, 1)), -1)
-    if a.dtype == tf.bfloat16 and target().device == "cpu":
-        raise Unsupported("bfloat16 on a CPU, where TensorFlow's rounding is not what ONNX's reference rounds to")
+    if a.dtype in (tf.float16, tf.bfloat16) and target().device == "cpu":
+        raise Unsupported("{} on a CPU: rounded at every step, it misses ONNX's tolerances".format(a.dtype.name))
+    if len(a.shape) > 2 and len(b.shape) == 2:
+        # One product over all rows, as Keras does: the gradient of the matrix is one product too.
+        shape = extents(a)
+        return tf.reshape(
+            MatMul(tf.reshape(a, [element_count(shape[:-1]), shape[-1]]), b), shape[:-1] + extents(b)[-1:]
+        )
     return widened(tf.matmul, a, b)
 
 
@@ -1358,8 +1374,8 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
 
 
 def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
-    """With constant statistics; the fused kernel is the one that Grappler merges into a convolution before it."""
-    if layout == "NHWC" and x.dtype == scale.dtype == mean.dtype == tf.float32:
+    """With constant statistics: a product that Grappler pushes into the convolution before it, and a bias."""
+    if tf.executing_eagerly() and layout == "NHWC" and x.dtype == scale.dtype == mean.dtype == tf.float32:
         return tf.raw_ops.FusedBatchNormV3(
             x=x, scale=scale, offset=bias, mean=mean, variance=variance, epsilon=epsilon, is_training=False
         )[0]
@@ -1368,8 +1384,8 @@ def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
     factor = scale * tf.math.rsqrt(variance + epsilon)
     offset = bias - mean * factor
     if layout == "NCHW":
-        factor, offset = channelwise(factor, x), channelwise(offset, x)
-    return tf.cast(tf.cast(x, wide) * factor + offset, x.dtype)
+        return tf.cast(tf.cast(x, wide) * channelwise(factor, x) + channelwise(offset, x), x.dtype)
+    return tf.cast(tf.nn.bias_add(tf.cast(x, wide) * factor, offset), x.dtype)
 
 
 def _standardised(x, axes, epsilon):
