@@ -707,6 +707,24 @@ def _scatter(x, coordinates, updates, reduction):
     return Where(cast(F.BlockGrad(hits), "bool"), sums, x)
 
 
+def TensorScatter(cache, update, write_indices=None, *, axis=-2, mode="linear"):
+    """Each place of the cache asks which step of the update falls on it, if any."""
+    axis %= cache.ndim
+    extent, steps = cache.shape[axis], update.shape[axis]
+    places = constant(numpy.arange(extent).reshape([-1 if i == axis else 1 for i in range(cache.ndim)]))
+    if write_indices is None:
+        step = places
+    else:
+        step = Sub(places, reshape(cast(write_indices, "int64"), [-1] + [1] * (cache.ndim - 1)))
+    if mode == "circular":
+        step = Mod(step, full((), extent, "int64"))
+    zero, last = full((), 0, "int64"), full((), steps - 1, "int64")
+    hit = And(F._npi_greater_equal(step, zero), F._npi_less_equal(step, last))
+    source = F._npi_maximum(F._npi_minimum(step, last), zero)
+    written = GatherElements(update, broadcast_to(source, cache.shape), axis=axis)
+    return Where(broadcast_to(hit, cache.shape), written, cache)
+
+
 def OneHot(indices, values, *, depth, axis=-1):
     depth = int(numpy.asarray(depth).reshape(()))
     rank = indices.ndim + 1

@@ -145,6 +145,26 @@ def _apply(x, axis, matrix):
 
 
 @in_float32
+def Col2Im(x, *, image_shape, block_shape, dilations=None, pads=None, strides=None):
+    """x (N, C * block, L): every column is added to the places in the image that its block covers."""
+    rank = len(image_shape)
+    dilations, strides, pads = dilations or [1] * rank, strides or [1] * rank, pads or [0] * 2 * rank
+    padded = [n + pads[i] + pads[i + rank] for i, n in enumerate(image_shape)]
+    positions = numpy.zeros((1, 1), numpy.int64)
+    for n, k, d, s in zip(padded, block_shape, dilations, strides):
+        along = numpy.arange(k)[:, None] * d + numpy.arange(0, n - (k - 1) * d, s)
+        positions = positions[:, None, :, None] * n + along[:, None]
+        positions = positions.reshape(positions.shape[0] * k, -1)
+    channels = x.shape[1] // positions.shape[0]
+    rows = transpose(reshape(x, (x.shape[0] * channels, positions.size)), (1, 0))
+    image = F._backward_gather_nd(
+        rows, constant(positions.reshape(1, -1)), shape=(int(numpy.prod(padded)), rows.shape[1])
+    )
+    image = reshape(transpose(image, (1, 0)), [x.shape[0], channels] + padded)
+    return take_slices(image, [slice(None)] * 2 + [slice(p, p + n) for p, n in zip(pads, image_shape)])
+
+
+@in_float32
 def GridSample(x, grid, *, align_corners=0, mode="linear", padding_mode="zeros"):
     """x (N, C, *spatial) at the places of grid (N, *out, rank), whose last axis counts from the innermost one."""
     require(x, ("float32", "float64"), "GridSample")
