@@ -18,6 +18,7 @@ from .capture import Captured
 from .dtypes import cast, to_array, to_tensor, torch_type
 from .fusion import FUSED, fuse
 from .inplace import overwrite
+from .likeness import repeated
 from .optimizers import make_optimizer
 from .tracing import Tracer
 
@@ -181,8 +182,8 @@ class _TorchNetwork(Network):
 
     def _trace(self, program: Program, tracer: Tracer, values: Dict[str, Any], results: List[str]) -> None:
         """Fill in the inputs and the constants, lower, and keep the module that computes `results`."""
-        values.update((t.name, tracer.input(t.name, torch.empty(t.shape, dtype=self._type(t), device="meta")))
-                      for t in program.inputs)  # fmt: skip
+        for tensor in program.inputs:
+            values[tensor.name] = tracer.input(tensor.name, repeated(tensor.shape, self._type(tensor)))
         for tensor in program.initializers:
             if tensor.name not in values:
                 values[tensor.name] = self._tensor(program.weights[tensor.name], tensor)

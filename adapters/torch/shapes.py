@@ -61,7 +61,7 @@ def Slice(x, *, starts, ends, axes, steps):
 
 
 def Expand(x, *, shape):
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(shape)))
+    return x.expand(numpy.broadcast_shapes(x.shape, tuple(shape)))
 
 
 def Tile(x, *, repeats):

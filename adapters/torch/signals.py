@@ -6,7 +6,7 @@ import torch
 
 
 def _complex(x):
-    return x.squeeze(-1) if x.shape[-1] == 1 else torch.view_as_complex(x.contiguous())
+    return x.squeeze(-1) if x.shape[-1] == 1 else torch.complex(x[..., 0], x[..., 1])
 
 
 def _transform(signal, length, axis, onesided):

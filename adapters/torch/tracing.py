@@ -16,34 +16,35 @@ from torch import fx
 from torch.fx.node import map_aggregate
 
 from ..kit.interface import Unsupported
+from .likeness import likeness, result_of
 
 
 class Value(fx.Proxy):
-    """A tensor of a later run. `meta` is its likeness on torch's meta device: all but the data."""
+    """A tensor of a later run; `like` has its shape and type."""
 
-    def __init__(self, node: fx.Node, tracer: fx.Tracer, meta: torch.Tensor):
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, like: torch.Tensor):
         super().__init__(node, tracer)
-        self.meta = meta
+        self.like = like
 
-    shape = property(lambda self: self.meta.shape)
-    dtype = property(lambda self: self.meta.dtype)
-    ndim = property(lambda self: self.meta.ndim)
+    shape = property(lambda self: self.like.shape)
+    dtype = property(lambda self: self.like.dtype)
+    ndim = property(lambda self: self.like.ndim)
     device = property(lambda self: self.tracer.device)
 
     def dim(self) -> int:
-        return self.meta.dim()
+        return self.like.dim()
 
     def size(self, *axis):
-        return self.meta.size(*axis)
+        return self.like.size(*axis)
 
     def numel(self) -> int:
-        return self.meta.numel()
+        return self.like.numel()
 
     def is_floating_point(self) -> bool:
-        return self.meta.is_floating_point()
+        return self.like.is_floating_point()
 
     def is_complex(self) -> bool:
-        return self.meta.is_complex()
+        return self.like.is_complex()
 
     def item(self):
         raise Unsupported("it needs the value of an operand that is not a constant")
@@ -63,11 +64,11 @@ class Tracer(fx.Tracer):
 
     def input(self, name: str, like: torch.Tensor) -> Value:
         node = self.graph.placeholder(re.sub(r"\W", "_", f"input_{name}"))
-        return Value(node, self, like.to("meta"))
+        return Value(node, self, like)
 
     def state(self, name: str, tensor: torch.Tensor) -> Value:
         """A tensor whose data may change from run to run: a trained parameter, a running statistic."""
-        return Value(self.graph.get_attr(self._keep(name, tensor)), self, tensor.detach().to("meta"))
+        return Value(self.graph.get_attr(self._keep(name, tensor)), self, likeness(tensor))
 
     def finish(self, outputs: List[Any], impure: Callable[[fx.Node], bool]) -> fx.GraphModule:
         """The module that computes `outputs`. Nodes that nothing needs are dropped, except `impure` ones."""
@@ -77,12 +78,7 @@ class Tracer(fx.Tracer):
 
     def create_proxy(self, kind, target, args, kwargs, name=None, type_expr=None, proxy_factory_fn=None):
         node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs), name, type_expr)
-        args, kwargs = map_aggregate(args, _likeness), map_aggregate(kwargs, _likeness)
-        with torch.no_grad(), torch.device("meta"):
-            if kind == "call_method":
-                result = getattr(args[0], target)(*args[1:], **kwargs)
-            else:
-                result = target(*args, **kwargs)
+        result = result_of(target, map_aggregate(args, _likeness), map_aggregate(kwargs, _likeness))
         return self._values(node, result)
 
     def create_arg(self, a: Any) -> Any:
@@ -123,5 +119,5 @@ class Tracer(fx.Tracer):
 
 def _likeness(a: Any) -> Any:
     if isinstance(a, Value):
-        return a.meta
-    return a.to("meta") if isinstance(a, torch.Tensor) else a
+        return a.like
+    return likeness(a) if isinstance(a, torch.Tensor) else a
