@@ -23,31 +23,29 @@ Shapes = Annotated[list[str], typer.Option("--shape", metavar="NAME=N", help="Ex
 @app.command()
 def show(
     file: Annotated[str, typer.Argument(help="An .onnx file, or the name of a model of the zoo.")],
-    batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 1,
+    batch: Annotated[int | None, typer.Option(min=1, help="Examples at once; 1 where the file leaves it free.")] = None,
     shape: Shapes = [],  # noqa: B006
 ) -> None:
     """What a model is: inputs, operators, parameters, FLOPs, activations, training."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
     from harness.spec import prepare, training
     from harness.spec.prepare import Workload
 
     model = prepare.find(file)
     forward = Workload(model, "infer", batch, 0, options.extents(shape))
-    console = Console()
-    console.print(f"[bold]{model.name}[/bold]  {model.path}", highlight=False, soft_wrap=True)
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in _facts(forward):
-        facts.add_row(name, value)
+    facts = _facts(forward)
     recipe = training.read(model.proto, str(model.path))
     if recipe is None:
-        facts.add_row("training", "none; `harness model train` adds a recipe")
+        facts.append(("training", "none; `harness model train` adds a recipe"))
     else:
         learning = Workload(model, "train", batch, 0, options.extents(shape))
-        for name, value in _training_facts(learning.program, recipe.loss_operator, learning.cost.parameters):
-            facts.add_row(name, value)
-    console.print(facts, soft_wrap=True)
+        facts += _training_facts(learning.program, recipe.loss_operator, learning.cost.parameters)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{model.name}  {model.path}", style="bold"))
+    for name, value in facts:
+        console.print(Text(f"{name:<20}", style="dim") + Text(value))
 
 
 def _facts(workload: Workload) -> list[tuple[str, str]]:

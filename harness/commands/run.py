@@ -161,6 +161,7 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     if not comparisons and not with_ease:
         raise HarnessError("nothing is left to compare", "Fewer restrictions: look at --models, --scenarios, --modes.")
     shapes = options.extents(arguments["shape"])
+    _given_interpreters(arguments["env"], chosen)
     return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, with_ease)
 
 
@@ -222,7 +223,7 @@ def _carry_out(plan: Plan, journal: Journal, arguments: dict[str, Any], earlier:
     from harness.runner import Runner
 
     folder, begin = journal.path.parent, time.monotonic()
-    given = _given_interpreters(arguments["env"], plan)
+    given = _given_interpreters(arguments["env"], plan.adapters)
     try:
         with shown() as progress:
             Runner(plan, journal, _provider(given, progress), progress, earlier).run()
@@ -237,10 +238,10 @@ def _carry_out(plan: Plan, journal: Journal, arguments: dict[str, Any], earlier:
         _finish(folder)
 
 
-def _given_interpreters(given: list[str], plan: Plan) -> dict[str, str]:
+def _given_interpreters(given: list[str], chosen: list[AdapterSpec]) -> dict[str, str]:
     interpreters = options.pairs(given, "--env")
     for name in interpreters:
-        if name not in {spec.name for spec in plan.adapters}:
+        if name not in {spec.name for spec in chosen}:
             raise HarnessError(f"--env: {name!r} is not among the adapters of this run")
     return interpreters
 

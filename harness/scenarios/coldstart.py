@@ -1,7 +1,8 @@
 """Cold start: how long after a process begins its first result is there, phase by phase.
 
-spawn: from the controller's call to the interpreter's first line. import: numpy, the kit and the framework. load: reading the bundle and
-lowering it. first_result: the first forward pass from arrays to arrays, with whatever is compiled for it.
+spawn: from the controller's call to the interpreter's first line. import: numpy, the kit and the framework. load:
+reading the bundle and lowering it. first_result: the first forward pass from arrays to arrays, with whatever is
+compiled for it.
 """
 
 from __future__ import annotations

@@ -33,9 +33,14 @@ class Bundle:
 
 
 class Workload:
-    """One model at one batch for one purpose ("infer" or "train"), with its inputs and right answers."""
+    """One model at one batch for one purpose ("infer" or "train"), with its inputs and right answers.
 
-    def __init__(self, source: model.Model, purpose: str, batch: int, seed: int, shapes: dict[str, int] | None = None):
+    batch: None for the file's own, or 1 where it leaves it free.
+    """
+
+    def __init__(
+        self, source: model.Model, purpose: str, batch: int | None, seed: int, shapes: dict[str, int] | None = None
+    ):
         self.model, self.purpose, self.batch, self.seed = source, purpose, batch, seed
         self.shapes = dict(shapes or {})
         self.specialised: Specialised = specialise(source, purpose, batch, self.shapes)
