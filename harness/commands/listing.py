@@ -32,9 +32,9 @@ def adapters(
 
     columns = ["name", "title", "devices", "scenarios"]
     columns += ["modes", "origin", "status", "lines"] if long else []
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for spec in all_adapters(adapter_path or []).values():
-        row = (spec.name, spec.title, ", ".join(spec.devices), ", ".join(spec.scenarios))
+        row: tuple[str, ...] = (spec.name, spec.title, ", ".join(spec.devices), ", ".join(spec.scenarios))
         if long:
             lines = next(r["value"] for r in ease.of_adapter(spec.name, spec.folder) if r["metric"] == "adapter_lines")
             row += (", ".join(spec.modes), spec.lineage.origin, spec.lineage.status, str(lines))
@@ -72,7 +72,7 @@ def runs(out: Annotated[Path, typer.Option(help="The folder of all runs.")] = Pa
     from harness import journal
     from harness.errors import HarnessError
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for file in sorted(out.glob(f"*/{journal.FILE_NAME}")):
         try:
             facts = journal.read(file.parent)

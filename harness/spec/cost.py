@@ -76,7 +76,7 @@ def node_flops(program: Program, node: Node) -> int:
     if node.op in _GATES:
         return _recurrent_flops(program, node, shape)
     if node.op in ("MaxPool", "AveragePool", "LpPool"):
-        return result * math.prod(node.attributes["kernel_shape"])
+        return result * arrays.element_count(node.attributes["kernel_shape"])
     if node.op in _PER_INPUT_ELEMENT:
         return _PER_INPUT_ELEMENT[node.op] * math.prod(shape)
     return max(result, math.prod(shape))

@@ -10,7 +10,7 @@ _ONNX_NAMES = {name: onnx_name for onnx_name, name in _NUMPY_NAMES.items()}
 
 def name_of(element_type: int) -> str:
     """numpy's name of an ONNX element type; ONNX's own in lower case where numpy has none ("bfloat16")."""
-    name = TensorProto.DataType.Name(element_type)
+    name: str = TensorProto.DataType.Name(element_type)
     return _NUMPY_NAMES.get(name, name.lower())
 
 

@@ -6,6 +6,7 @@ far rounding alone carries an honest answer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,14 +144,14 @@ def slope_error(slope: Slope, gradients: Arrays) -> float:
         float(numpy.square(gradients[name], dtype=numpy.float64).sum()) / max(1, u.size)
         for name, u in slope.direction.items()
     )
-    return abs(found - slope.value) / max(variance**0.5, float(numpy.finfo(numpy.float32).tiny))
+    return abs(found - slope.value) / max(math.sqrt(variance), float(numpy.finfo(numpy.float32).tiny))
 
 
 def _loss_at(program: Program, inputs: Arrays, towards: Arrays, distance: float) -> float:
     assert program.training is not None
     moved = {name: program.weights[name] + distance * array for name, array in towards.items()}
     outputs = _run(replace(program, weights={**program.weights, **moved}), inputs)
-    return float(outputs[program.training.loss].reshape(()))
+    return float(numpy.asarray(outputs[program.training.loss]).reshape(()))
 
 
 def _run(program: Program, inputs: Arrays) -> Arrays:

@@ -22,6 +22,7 @@ from harness.errors import HarnessError
 from harness.kit import Node, Program, Tensor, Training
 from harness.spec import elements
 from harness.spec import training as recipes
+from harness.spec.decompose import function_body
 from harness.spec.model import Model, held_as_inputs, hold_again, is_held, node_label, opset_of, subgraphs
 from harness.spec.steering import ELEMENT_TYPES, OPERANDS, SCALARS
 
@@ -122,7 +123,7 @@ def specialise(
 def _graph_for(model: Model, purpose: str, where: str) -> tuple[ModelProto, Training | None]:
     if purpose == "infer":
         return recipes.strip(model.proto), None
-    recipe = recipes.read(model.proto)
+    recipe = recipes.read(model.proto, where)
     if recipe is None:
         raise HarnessError(
             f"{where}: it has no training recipe",
@@ -290,12 +291,13 @@ class _Walk:
             return False
         if any(not isinstance(result, numpy.ndarray | numpy.generic) for result in results):
             return False
-        size, before = sum(r.nbytes for r in results), sum(self.constants[name].nbytes for name in names)
-        if size > max(_FOLD_BYTES, 2 * before):
+        folded = [numpy.asarray(result) for result in results]
+        before = sum(self.constants[name].nbytes for name in names)
+        if sum(array.nbytes for array in folded) > max(_FOLD_BYTES, 2 * before):
             return False
-        for name, result in zip(node.output, results, strict=False):
+        for name, array in zip(node.output, folded, strict=False):
             if name:
-                self.constant(name, numpy.asarray(result))
+                self.constant(name, array)
         return True
 
     def _fold_shape(self, node: NodeProto) -> bool:
@@ -333,13 +335,9 @@ class _Walk:
         """The ONNX function body of an operator that the adapter lacks; empty where there is none."""
         if self.operators is None or node.op_type in self.operators:
             return []
-        schema = self._schema(node)
-        body = _body_of(schema, node, self.opset, [self._type_proto(name) for name in node.input])
-        if body is None:
-            return []
         self.fresh += 1
-        defaults = [item.default_value for item in schema.attributes.values() if item.default_value.name]
-        return _instantiate(body, node, defaults, f"{node.op_type}_{self.fresh}/")
+        types = [self._type_proto(name) for name in node.input]
+        return function_body(self._schema(node), node, self.opset, types, f"{node.op_type}_{self.fresh}/")
 
     def _schema(self, node: NodeProto) -> defs.OpSchema:
         try:
@@ -516,48 +514,6 @@ def _needed_nodes(nodes: list[NodeProto], wanted: Iterable[str]) -> list[NodePro
             needed.update(node.input)
     kept.reverse()
     return kept
-
-
-def _body_of(schema: defs.OpSchema, node: NodeProto, opset: int, types: list[TypeProto]) -> onnx.FunctionProto | None:
-    if schema.has_function:
-        versions = [version for version in schema.function_opset_versions if version <= opset]
-        if versions:
-            return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(max(versions)))
-    if schema.has_context_dependent_function:
-        versions = [version for version in schema.context_dependent_function_opset_versions if version <= opset]
-        if versions:
-            built = schema.get_context_dependent_function_with_opset_version(
-                max(versions), node.SerializeToString(), [kind.SerializeToString() for kind in types]
-            )
-            return onnx.FunctionProto.FromString(built) if built else None
-    return None
-
-
-def _instantiate(
-    body: onnx.FunctionProto, node: NodeProto, defaults: list[onnx.AttributeProto], prefix: str
-) -> list[NodeProto]:
-    """The nodes of a function body in place of the call: formal names replaced, attributes passed on."""
-    names = dict(zip(body.input, list(node.input) + [""] * len(body.input), strict=False))
-    names |= {inner: outer for inner, outer in zip(body.output, node.output, strict=False) if outer}
-    given = {attribute.name: attribute for attribute in (*defaults, *body.attribute_proto, *node.attribute)}
-    result = []
-    for inner in body.node:
-        copy = NodeProto()
-        copy.CopyFrom(inner)
-        copy.input[:] = [names.setdefault(name, prefix + name) if name else "" for name in inner.input]
-        copy.output[:] = [names.setdefault(name, prefix + name) if name else "" for name in inner.output]
-        copy.name = f"{prefix}{inner.name or inner.op_type}"
-        del copy.attribute[:]
-        for attribute in inner.attribute:
-            if not attribute.ref_attr_name:
-                copy.attribute.append(attribute)
-            elif attribute.ref_attr_name in given:
-                passed = onnx.AttributeProto()
-                passed.CopyFrom(given[attribute.ref_attr_name])
-                passed.name = attribute.name
-                copy.attribute.append(passed)
-        result.append(copy)
-    return result
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:

@@ -112,6 +112,6 @@ def _attribute(op: str, key: str, value: Any) -> onnx.AttributeProto:
     if isinstance(value, numpy.ndarray):
         return helper.make_attribute(key, numpy_helper.from_array(value))
     if isinstance(value, list) and not value:
-        kind = onnx.defs.get_schema(op).attributes[key].type
+        kind: Any = onnx.defs.get_schema(op).attributes[key].type
         return helper.make_attribute(key, value, attr_type=onnx.AttributeProto.AttributeType.Value(kind.name))
     return helper.make_attribute(key, value)
