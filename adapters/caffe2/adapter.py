@@ -11,7 +11,7 @@ from caffe2.python import core, workspace
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.lowering import operators_of
 from ..kit.program import Program
-from . import elementwise, layers, recurrent, reductions, shapes
+from . import elementwise, indexing, layers, recurrent, reductions, resize, shapes
 from .network import NET_TYPES, InferenceNetwork, Lowered, TrainingNetwork
 
 #: CPU threads of this process: Caffe2 takes the number once, before anything else, so the controller sets it
@@ -29,7 +29,7 @@ workspace.GlobalInit(
 
 OPERATORS = {
     name: function
-    for module in (elementwise, shapes, reductions, layers, recurrent)
+    for module in (elementwise, shapes, indexing, resize, reductions, layers, recurrent)
     for name, function in operators_of(module).items()
 }
 
@@ -52,10 +52,7 @@ class Caffe2Adapter(Adapter):
 
     def load(self, program: Program, device: str, options: Options) -> Network:
         _check(device, options)
-        option = None
-        if device == "cuda":
-            option = core.DeviceOption(caffe2_pb2.CUDA, 0)
-            workspace.C.set_global_engine_pref({caffe2_pb2.CUDA: ["CUDNN"] if options.cudnn else []})
+        option = core.DeviceOption(caffe2_pb2.CUDA, 0) if device == "cuda" else None
         lowered = Lowered(program, OPERATORS, _library(device, options))
         network = TrainingNetwork if program.training else InferenceNetwork
         return network(program, lowered, option, options)

@@ -263,6 +263,11 @@ def BitwiseAnd(a, b):
     return _arithmetic("BitwiseAnd", a, b)
 
 
+def BitwiseNot(x):
+    lowest, highest = numpy.iinfo(x.dtype).min, numpy.iinfo(x.dtype).max
+    return Sub(constant(x, lowest + highest), x)
+
+
 def BitwiseOr(a, b):
     return _arithmetic("BitwiseOr", a, b)
 

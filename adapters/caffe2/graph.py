@@ -96,7 +96,7 @@ class Graph:
     updated: blobs that an operator may overwrite with their next
     value, because a training step replaces them (running statistics), with the factor by which they are kept larger.
     dangling: outputs whose gradient Caffe2 wants even where nothing reads them, with their shapes. floats: blobs of
-    floating-point numbers. shapes: of all blobs.
+    floating-point numbers. shapes: of all blobs. host: blobs that stay in the CPU's memory on any device.
     """
 
     def __init__(self, training: bool, library: str):
@@ -108,6 +108,7 @@ class Graph:
         self.dangling: Dict[str, Tuple[int, ...]] = {}
         self.floats: Set[str] = set()
         self.shapes: Dict[str, Tuple[int, ...]] = {}
+        self.host: Set[str] = set()
         self._count = 0
         self._constants: Dict[Any, Value] = {}
 
@@ -124,14 +125,15 @@ class Graph:
         """An input or initializer of the net."""
         return Value(self, self.blob(what), shape, dtype, array)
 
-    def constant(self, array: Any, dtype: Any = None) -> Value:
+    def constant(self, array: Any, dtype: Any = None, host: bool = False) -> Value:
         """A blob that is fed once; equal constants share one."""
         array = numpy.ascontiguousarray(array, dtype).reshape(numpy.shape(array))
-        key = (array.dtype.name, array.shape, array.tobytes())
+        key = (array.dtype.name, array.shape, array.tobytes(), host)
         if key not in self._constants:
             value = self.leaf("constant", array.shape, array.dtype.name, array)
             self.fed[value.blob] = array
             self._constants[key] = value
+            self.host.update([value.blob] if host else [])
         return self._constants[key]
 
     def add(self, op: str, inputs: Sequence[Any], outputs: Sequence[str], **arguments: Any) -> None:

@@ -137,9 +137,12 @@ class Caffe2Network(Network):
         net.name = name
         net.type = NET_TYPES[self._options.mode]
         net.num_workers = self._options.threads
+        net.op.extend(operators)
         if self._device is not None:
             net.device_option.CopyFrom(self._device)
-        net.op.extend(operators)
+            # Caffe2 takes another engine where an operator has none of this name
+            for operator in net.op:
+                operator.engine = "CUDNN" if self._lowered.graph.library == "cudnn" else "DEFAULT"
         net.external_input.extend(_read_first(operators))
         self._nets.append((name, len(operators)))
         try:
@@ -157,7 +160,7 @@ class Caffe2Network(Network):
         return placed.operators
 
     def _feed(self, blob: str, array: numpy.ndarray, device: Any = None) -> None:
-        device = device or self._device
+        device = None if blob in self._lowered.graph.host else device or self._device
         if blob not in self._blobs:
             self._blobs[blob] = self._workspace.create_blob(blob)
         array = numpy.ascontiguousarray(array).reshape(numpy.shape(array))

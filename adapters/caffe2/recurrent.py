@@ -186,7 +186,7 @@ def _reordered(weights: Value, axis: int, blocks: int) -> Value:
 
 
 def _lstm_unit(layer):
-    time = constant(layer.w, 0, "int32")
+    time = layer.w.graph.constant(0, "int32", host=True)
 
     def step(moment, states):
         gates = call("Add", moment, _linear(states[0], layer.r, layer.rb))

@@ -12,11 +12,13 @@ from .graph import (
     call,
     calls,
     cast,
+    concat,
     constant,
     first_largest,
     move_axis,
     reshape,
     scale,
+    split_axis,
     take,
     transpose,
 )
@@ -77,6 +79,29 @@ def ReduceMean(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 def ReduceMin(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
     return _reduce_extreme("ReduceMin", x, axes, keepdims, noop_with_empty_axes)
+
+
+def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    # workaround: Caffe2 reduces by no product
+    axes = _axes(x, axes, noop_with_empty_axes)
+    product = x
+    for axis in axes:
+        parts = split_axis(product, [1] * product.shape[axis], axis)
+        product = parts[0]
+        for part in parts[1:]:
+            product = call("Mul", product, part)
+    return reshape(product, _reduced(x, axes, keepdims))
+
+
+def CumSum(x, *, axis, exclusive=0, reverse=0):
+    # workaround: Caffe2 has no running sums
+    axis = axis_of(int(axis), x.rank)
+    parts = list(split_axis(x, [1] * x.shape[axis], axis))[:: -1 if reverse else 1]
+    sums = [constant(x, numpy.zeros(parts[0].shape))]
+    for part in parts:
+        sums.append(call("Add", sums[-1], part))
+    sums = sums[:-1] if exclusive else sums[1:]
+    return concat(sums[:: -1 if reverse else 1], axis)
 
 
 def ReduceSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
@@ -160,7 +185,7 @@ def SoftmaxCrossEntropyLoss(scores, labels, weights=None, *, reduction="mean", i
         probability, loss = calls(
             "SoftmaxWithLoss", [flat, flat_labels], [(flat.shape, scores.dtype), ((), scores.dtype)]
         )
-        return loss
+        return loss, LogSoftmax(scores, axis=1)
     log_probability = LogSoftmax(scores, axis=1)
     loss = NegativeLogLikelihoodLoss(log_probability, labels, weights, reduction=reduction, ignore_index=ignore_index)
     return loss, log_probability

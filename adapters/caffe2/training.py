@@ -100,6 +100,12 @@ class Optimiser:
     def _add(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **arguments: Any) -> None:
         self.operators.append(core.CreateOperator(op, list(inputs), list(outputs), **arguments))
 
+    def _count(self, made: int) -> str:
+        """A blob that counts iterations. Caffe2 keeps such blobs on the CPU."""
+        name = self._keep("iteration", [made], "int64")
+        self._graph.host.add(name)
+        return name
+
     def _keep(self, what: str, array: Any, dtype: str = "float32") -> str:
         name = self._graph.blob(what)
         self.state[name] = numpy.array(array, dtype)
@@ -129,11 +135,14 @@ class Optimiser:
         rate = self._keep("rate", [self._rate * beta])
         if beta != 1:
             self._special = {0: {rate: numpy.array([self._rate], "float32")}, 1: {rate: self.state[rate]}}
+        shared = len(set(gradients.values())) < len(gradients)
         for parameter in parameters:
             gradient = self._regularised(parameter, gradients[parameter.blob])
+            # Caffe2 writes the step over the gradient, which parameters that are only added have in common
+            step = self._graph.blob("step") if shared else gradient
             velocity = self._keep("velocity", numpy.zeros(parameter.shape))
             self._add("MomentumSGDUpdate", [gradient, velocity, rate, parameter.blob],
-                      [gradient, velocity, parameter.blob], momentum=float(alpha), nesterov=int(nesterov))  # fmt: skip
+                      [step, velocity, parameter.blob], momentum=float(alpha), nesterov=int(nesterov))  # fmt: skip
 
     def _adam(self, parameters: Sequence[Value], gradients: Dict[str, str]) -> None:
         """Caffe2 corrects the bias by its iteration + 1; ONNX by its step, and not at all at step 0."""
@@ -141,7 +150,7 @@ class Optimiser:
         if not (0 <= alpha < 1 and 0 <= beta < 1):
             raise Unsupported("Caffe2's Adam needs alpha and beta below 1")
         rate = self._keep("rate", [-self._rate])
-        iteration = self._keep("iteration", [self._step - 1], "int64")
+        iteration = self._count(self._step - 1)
         self._special = {0: {iteration: numpy.array([_NEVER])}, 1: {iteration: numpy.array([0])}}
         for parameter in parameters:
             gradient = self._regularised(parameter, gradients[parameter.blob])
@@ -159,7 +168,7 @@ class Optimiser:
         rate = self._keep("rate", [-self._rate])
         decay = self._attributes.get("decay_factor", 0.0)
         if decay:
-            iteration = self._keep("iteration", [self._step], "int64")
+            iteration = self._count(self._step)
             self._add("LearningRate", [iteration], [rate], policy="inv", base_lr=float(-self._rate),
                       gamma=float(decay), power=1.0)  # fmt: skip
         for parameter in parameters:
