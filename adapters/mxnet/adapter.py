@@ -39,6 +39,8 @@ class Graph:
         values.update((tensor.name, self._weight(tensor)) for tensor in program.initializers)
 
         def bind(value, tensor):
+            if callable(value):
+                value = value()
             if (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
                 raise Unsupported(
                     "MXNet makes %s%s of %s, ONNX %s%s"

@@ -1,6 +1,7 @@
 """ONNX operators on MXNet symbols: arithmetic, comparisons, reductions, and moving data about.
 
-Every function takes and returns `symbols.Value`s, whose shapes and element types are known.
+Every function takes and returns `symbols.Value`s, whose shapes and element types are known. An output that costs
+something and is seldom wanted is returned as a function without parameters, called only where it is wanted.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def in_float32(function):
         results = function(*wide, **attributes)
         if not isinstance(results, tuple):
             return cast(results, "float16")
-        return tuple(cast(v, "float16") if v.dtype == "float32" else v for v in results)
+        return tuple(v if callable(v) or v.dtype != "float32" else cast(v, "float16") for v in results)
 
     return widened
 

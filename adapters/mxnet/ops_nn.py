@@ -223,7 +223,10 @@ def MaxPool(
         x, auto_pad, ceil_mode, dilations, kernel_shape, pads, strides
     )
     lowest = -numpy.inf if x.floating else numpy.iinfo(x.dtype).min
-    indices = _max_places(x, kernel_shape, strides, dilations, grown, extents, storage_order, lowest)
+
+    def indices():
+        return _max_places(x, kernel_shape, strides, dilations, grown, extents, storage_order, lowest)
+
     if x.dtype not in ("float32", "float64") or len(kernel_shape) > 3 or any(d != 1 for d in dilations):
         return _max_by_views(x, kernel_shape, strides, dilations, grown, extents, lowest), indices
     data, symmetric = _split_pads(x, grown, lowest)
