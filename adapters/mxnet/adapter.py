@@ -13,7 +13,19 @@ from mxnet import autograd
 
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
-from . import ops, ops_image, ops_loss, ops_nn, ops_quantized, ops_recurrent, ops_signal, optimizers, storage, symbols
+from . import (
+    ops,
+    ops_image,
+    ops_loss,
+    ops_nn,
+    ops_quantized,
+    ops_recurrent,
+    ops_shape,
+    ops_signal,
+    optimizers,
+    storage,
+    symbols,
+)
 from .imperative import Imperative
 from .symbols import F, Value
 
@@ -21,7 +33,7 @@ from .symbols import F, Value
 #: fused: hybridized, after MXNet's MKLDNN backend fused operators; on a CPU, for inference.
 MODES = ("hybridized", "imperative", "fused")
 OPERATORS = {}
-for _module in (ops, ops_nn, ops_image, ops_loss, ops_quantized, ops_recurrent, ops_signal):
+for _module in (ops, ops_shape, ops_nn, ops_image, ops_loss, ops_quantized, ops_recurrent, ops_signal):
     OPERATORS.update(operators_of(_module))
 
 

@@ -8,7 +8,8 @@ import math
 import numpy
 
 from ..kit.interface import Unsupported
-from .ops import Add, Mul, Sub, Where, cast, full, in_float32, require, reshape, take_slices, transpose
+from .ops import Add, Mul, Sub, Where, cast, full, in_float32, require, reshape, transpose
+from .ops_shape import take_slices
 from .symbols import F, constant
 
 

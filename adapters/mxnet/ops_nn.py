@@ -7,21 +7,8 @@ import itertools
 import numpy
 
 from ..kit.interface import Unsupported
-from .ops import (
-    FLOATS,
-    INTEGERS,
-    Where,
-    broadcast_to,
-    cast,
-    full,
-    in_float32,
-    pad,
-    require,
-    reshape,
-    scaled,
-    squared,
-    take_slices,
-)
+from .ops import FLOATS, INTEGERS, Where, broadcast_to, cast, full, in_float32, require, reshape, scaled, squared
+from .ops_shape import pad, take_slices
 from .symbols import F, constant
 
 #: MXNet multiplies float16 matrices only on a GPU, and through float32 the answers are not float16's.

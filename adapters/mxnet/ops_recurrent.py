@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
-from .ops import Add, Mul, Sub, full, require, reshape, take_slices, transpose
+from .ops import Add, Mul, Sub, full, require, reshape, transpose
+from .ops_shape import take_slices
 from .storage import GATES, Gates
 from .symbols import F, constant
 
