@@ -156,7 +156,7 @@ def _bind_inputs(walk: _Walk, proto: ModelProto, batch: int | None, shapes: dict
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             name = dim.dim_param or f"{value.name}.{axis}"
             known.add(name)
-            if dim.dim_value > 0:
+            if dim.HasField("dim_value") and dim.dim_value >= 0:
                 extents.append(dim.dim_value)
                 continue
             is_batch = axis == 0 or dim.dim_param in batch_names
