@@ -62,4 +62,4 @@ def _cuda_works() -> bool:
     return True
 
 
-ADAPTER = OnnxRuntimeAdapter()
+ADAPTER = OnnxRuntimeAdapter
