@@ -21,14 +21,15 @@ INTEGERS = ("uint8", "int8", "int32", "int64")
 
 
 def cast(x, dtype):
-    """workaround: MXNet's Cast hands gradients on even through integers, which have none."""
     if x.dtype == dtype:
         return x
+    # workaround: MXNet's Cast hands gradients on even through integers, which have none
     return F.Cast(F.BlockGrad(x) if x.floating and dtype not in FLOATS else x, dtype=dtype)
 
 
 def as_numbers(function, x):
-    """`function` on a tensor; workaround: most of MXNet's data movement does not take bool, so bool goes as uint8."""
+    """`function` on a tensor, which it sees as uint8 where it is bool."""
+    # workaround: most of MXNet's data movement does not take bool
     return cast(function(cast(x, "uint8")), "bool") if x.dtype == "bool" else function(x)
 
 
@@ -71,8 +72,9 @@ def require(x, types, what="this"):
 
 
 def in_float32(function):
-    """workaround: MXNet has this for float32 and float64, on a CPU; float16 goes through float32 and back."""
+    """Let an operator function compute float16 in float32, and round the results."""
 
+    # workaround: on a CPU, MXNet has these operators for float32 and float64 only
     @functools.wraps(function)
     def widened(x, *others, **attributes):
         if x.dtype != "float16":
@@ -134,12 +136,10 @@ def Mul(a, b):
 
 
 def Div(a, b):
-    """Integers divide towards zero, which MXNet's numpy operator does not do and its older one does.
-
-    workaround: an integer divided by zero would end the process; it is 0, as in numpy.
-    """
+    """Integers divide towards zero, which MXNet's numpy operator does not do and its older one does."""
     if a.floating:
         return _binary("_npi_true_divide", a, b, "elemwise_div")
+    # workaround: an integer divided by zero would end the process; it is 0, as in numpy
     zero = full((), 0, a.dtype)
     none = F._npi_equal(b, zero)
     quotient = F.broadcast_div(a, Where(none, full((), 1, a.dtype), b))
@@ -147,10 +147,8 @@ def Div(a, b):
 
 
 def Mod(a, b, *, fmod=0):
-    """The remainder has the sign of the divisor; with fmod that of the dividend.
-
-    workaround: MXNet's remainder goes through float64, which int64 does not fit into, and is 0 where the divisor is.
-    """
+    """The remainder has the sign of the divisor; with fmod that of the dividend."""
+    # workaround: MXNet's remainder goes through float64, too small for int64, and is 0 where the divisor is
     if a.floating:
         rest = Mul(F._npi_mod(Abs(a), Abs(b)), F._npi_sign(a)) if fmod else F._npi_mod(a, b)
         return Where(F._npi_equal(b, full((), 0, b.dtype)), full((), numpy.nan, a.dtype), rest)
@@ -176,7 +174,8 @@ def Pow(x, exponent):
 
 
 def _integer_power(x, exponent, rounded):
-    """Exponents up to 63, by squaring. workaround: MXNet's power goes through float64, too small for int64."""
+    """Exponents up to 63, by squaring."""
+    # workaround: MXNet's power goes through float64, too small for int64
     exponent = cast(exponent, "int64")
     result, square, one = broadcast_to(full((), 1, x.dtype), common_shape(x, exponent)), x, full((), 1, x.dtype)
     for bit in (1, 2, 4, 8, 16, 32):
@@ -539,7 +538,8 @@ def CumSum(x, *, axis, exclusive=0, reverse=0):
 
 
 def CumProd(x, *, axis, exclusive=0, reverse=0):
-    """Products over one masked axis more. workaround: MXNet has no running product."""
+    """Products over one masked axis more."""
+    # workaround: MXNet has no running product
     axis = int(numpy.asarray(axis).reshape(())) % x.ndim
     extent = x.shape[axis]
     mask = numpy.tril(numpy.ones((extent, extent), bool), -1 if exclusive else 0)

@@ -136,6 +136,7 @@ def _pick(x, axis, indices):
 
 def _apply(x, axis, matrix):
     """The matrix times x along one axis."""
+    # workaround: MXNet's own resizing knows only two of ONNX's ways to place the samples
     if matrix.shape[0] == matrix.shape[1] and numpy.array_equal(matrix, numpy.eye(len(matrix))):
         return x
     require(x, ("float32", "float64"), "interpolation")
@@ -168,6 +169,7 @@ def Col2Im(x, *, image_shape, block_shape, dilations=None, pads=None, strides=No
 @in_float32
 def GridSample(x, grid, *, align_corners=0, mode="linear", padding_mode="zeros"):
     """x (N, C, *spatial) at the places of grid (N, *out, rank), whose last axis counts from the innermost one."""
+    # workaround: MXNet's BilinearSampler is for two dimensions, aligned corners and zeros beyond the border only
     require(x, ("float32", "float64"), "GridSample")
     spatial, out = x.shape[2:], grid.shape[1:-1]
     rank = len(spatial)

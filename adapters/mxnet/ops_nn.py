@@ -29,7 +29,7 @@ def MatMul(a, b):
 
 
 def _same_batch(a, b):
-    """workaround: MXNet's gradient is wrong where both operands are broadcast, so one of them is beforehand."""
+    # workaround: MXNet's gradient is wrong where both operands are broadcast, so one of them is beforehand
     left, right = a.shape[:-2], b.shape[:-2]
     batch = numpy.broadcast_shapes(left, right)
     return (a, b) if batch in (left, right) else (broadcast_to(a, batch + a.shape[-2:]), b)
@@ -43,7 +43,8 @@ def _linear(a, weight):
 
 
 def integer_product(a, b):
-    """workaround: MXNet multiplies no matrices of integers; sums of products, exact but slow."""
+    """Sums of products, exact but slow."""
+    # workaround: MXNet multiplies no matrices of integers
     if a.ndim == 1 or b.ndim == 1:
         raise Unsupported("MXNet multiplies no vectors of integers")
     left = reshape(a, a.shape + (1,))
@@ -222,7 +223,7 @@ def MaxPool(
 
 
 def _max_by_views(x, kernel, strides, dilations, pads, extents, lowest):
-    """workaround: MXNet's pooling knows neither dilations nor integers."""
+    # workaround: MXNet's pooling knows neither dilations nor integers
     padded = pad(x, [(0, 0), (0, 0)] + list(pads), value=lowest)
     result = None
     for view in _views(padded, kernel, strides, dilations, extents):
@@ -231,7 +232,8 @@ def _max_by_views(x, kernel, strides, dilations, pads, extents, lowest):
 
 
 def _max_places(x, kernel, strides, dilations, pads, extents, storage_order, lowest):
-    """Where the maxima stand in the flattened input. workaround: MXNet's pooling does not tell."""
+    """Where the maxima stand in the flattened input."""
+    # workaround: MXNet's pooling does not tell
     order = "F" if storage_order else "C"
     spatial = x.shape[2:]
     inner = numpy.arange(int(numpy.prod(spatial))).reshape(spatial, order=order)
@@ -280,7 +282,7 @@ def AveragePool(
 
 
 def _sum_by_views(x, counted, kernel, strides, dilations, pads, extents):
-    """workaround: MXNet's average knows neither pads that differ nor dilations nor ONNX's ceil_mode."""
+    # workaround: MXNet's average knows neither pads that differ nor dilations nor ONNX's ceil_mode
     padded = pad(x, [(0, 0), (0, 0)] + list(pads))
     total = None
     for view in _views(padded, kernel, strides, dilations, extents):

@@ -171,7 +171,8 @@ class Layer:
         return Gates(order, blocks * len(order)).arrange(value)
 
     def unrolled(self, step, *extra):
-        """workaround: by one set of operators per time step. extra: more weights, of shape (D, ...) or None."""
+        """One set of operators per time step. extra: more weights, of shape (D, ...) or None."""
+        # workaround: MXNet's RNN operator has no such layer
         columns, lasts = [], []
         for d in range(self.directions):
             cell = Cell(self, d, [None if value is None else _direction(value, d) for value in extra])

@@ -48,7 +48,8 @@ def Expand(x, *, shape):
 
 
 def Tile(x, *, repeats):
-    """workaround: MXNet's tile fails beyond three axes; one axis at a time, as a broadcast of three."""
+    """One axis at a time, as a broadcast of three."""
+    # workaround: MXNet's tile fails beyond three axes
     for axis, count in enumerate(repeats):
         if count != 1:
             before = int(numpy.prod(x.shape[:axis], dtype=numpy.int64))
@@ -166,7 +167,7 @@ def ScatterElements(x, indices, updates, *, axis=0, reduction="none"):
 
 
 def _scatter(x, coordinates, updates, reduction):
-    """workaround: MXNet's own setting scatter has no gradient, and CachedOp wants one; so it is added up."""
+    # workaround: MXNet's own setting scatter has no gradient, and CachedOp wants one; so it is added up
     if reduction not in ("none", "add"):
         raise Unsupported("reduction=%r: MXNet scatters only by setting and adding" % reduction)
     sums = F._backward_gather_nd(updates, coordinates, shape=x.shape)
@@ -212,10 +213,8 @@ def Trilu(x, *, k=0, upper=1):
 
 
 def TopK(x, *, K, axis=-1, largest=1, sorted=1):
-    """workaround: MXNet's topk puts equal values in any order, ONNX the lower index first.
-
-    So all is sorted; equal values make a group, and keys of group and index are sorted once more.
-    """
+    """All is sorted; equal values make a group, and keys of group and index are sorted once more."""
+    # workaround: MXNet's topk puts equal values in any order, ONNX the lower index first
     axis %= x.ndim
     extent, count = x.shape[axis], int(numpy.asarray(K).reshape(()))
     values, order = F.topk(F.BlockGrad(x), k=extent, axis=axis, ret_typ="both", is_ascend=not largest, dtype="int64")

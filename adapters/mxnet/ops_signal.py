@@ -1,7 +1,4 @@
-"""ONNX operators on MXNet symbols: Fourier transforms, as products with constant matrices.
-
-workaround: MXNet transforms only on a GPU, without padding or inverse of other lengths.
-"""
+"""ONNX operators on MXNet symbols: Fourier transforms, as products with constant matrices."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ def DFT(x, *, dft_length=None, axis=-2, inverse=0, onesided=0):
         raise Unsupported(
             "the complex inverse: summed up exactly, it differs by 2e-7 from what ONNX's own tests expect"
         )
+    # workaround: MXNet has Fourier transforms only on a GPU
     axis %= x.ndim
     count, parts = x.shape[axis], x.shape[-1]
     length = dft_length or (2 * (count - 1) if inverse and onesided else count)
