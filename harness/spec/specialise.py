@@ -205,7 +205,7 @@ class _Walk:
         self.inputs: list[str] = []
         self.nodes: list[NodeProto] = []
         self.rewritten: dict[str, str] = {}
-        self.fresh = 0
+        self.bodies: set[str] = set()
         changing = {*training.parameters, *training.updates} if training else set()
         for tensor in proto.graph.initializer:
             array = model.weights[tensor.name] if is_held(tensor) else numpy_helper.to_array(tensor)
@@ -247,7 +247,6 @@ class _Walk:
             )
         body = self._function_body(node)
         if body:
-            self.rewritten[node.op_type] = "function body"
             return body
         self._infer(node)
         self.nodes.append(node)
@@ -335,9 +334,14 @@ class _Walk:
         """The ONNX function body of an operator that the adapter lacks; empty where there is none."""
         if self.operators is None or node.op_type in self.operators:
             return []
-        self.fresh += 1
+        prefix = f"{node.op_type}_{len(self.bodies)}/"
         types = [self._type_proto(name) for name in node.input]
-        return function_body(self._schema(node), node, self.opset, types, f"{node.op_type}_{self.fresh}/")
+        body = function_body(self._schema(node), node, self.opset, types, prefix)
+        if body:
+            if node.name.split("/")[0] + "/" not in self.bodies:
+                self.rewritten[node.op_type] = "function body"
+            self.bodies.add(prefix)
+        return body
 
     def _schema(self, node: NodeProto) -> defs.OpSchema:
         try:
