@@ -12,4 +12,4 @@ def build():
     x = g.relu(conv_norm(g, x, "stem", 3, 64, kernel=7, stride=2))
     x = g.max_pool(x, "stem.pool", 3, 2, pad=1)
     x = stages(g, x, 64, widths=(64, 128, 256, 512), blocks=2)
-    return g.model(g.classifier(g.pool_and_flatten(x), 512, 1000), 1000, momentum(0.0025))
+    return g.model(g.classifier(g.pool_and_flatten(x), 512, 1000), 1000, momentum(0.0005))
