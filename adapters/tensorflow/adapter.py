@@ -12,13 +12,16 @@ from ..kit.arrays import carrier
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
 from . import ops, optimizers
+from .calls import Calls
 from .target import Target, lowering_for
 
 MODES = ("graph", "compiled", "eager")
 DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
-#: A graph is a protocol buffer, which ends at 2 GiB; above this, weights are arguments instead of constants.
-MOST_CONSTANT_BYTES = 1 << 30
+#: Weights are constants of the graph up to this size each, and this much together. TensorFlow copies constants
+#: several times while it optimises a graph, and a graph ends at 2 GiB; larger ones are arguments of the function.
+LARGEST_CONSTANT_BYTES = 1 << 24
+MOST_CONSTANT_BYTES = 1 << 28
 
 OPERATORS = operators_of(ops)
 
@@ -31,7 +34,7 @@ def _tensor(array, dtype):
 
 
 class TensorFlowNetwork(Network):
-    """Weights that do not change are constants of the graph, so that Grappler and XLA can fold and fuse them."""
+    """Weights that training changes are variables; the others constants, which Grappler and XLA fold and fuse."""
 
     def __init__(self, program, device, mode):
         self.program = program
@@ -39,9 +42,9 @@ class TensorFlowNetwork(Network):
         self.mode = mode
         self.target = Target(device, mode == "compiled", program.training is not None)
         self.arrays = program.weights
+        self.calls = None
         training = program.training
         changed = [] if training is None else list(dict.fromkeys([*training.parameters, *training.updates]))
-        self.constant = sum(array.nbytes for array in self.arrays.values()) <= MOST_CONSTANT_BYTES
         with tf.device(self.device):
             self.variables = {
                 name: tf.Variable(
@@ -49,9 +52,12 @@ class TensorFlowNetwork(Network):
                 )
                 for name in changed
             }
-            self.tensors = {}
-            if mode == "eager" or not self.constant:
-                self.tensors = {name: self._constant(name) for name in self.arrays if name not in self.variables}
+            constants = self._constants() if mode != "eager" else set()
+            self.tensors = {
+                name: self._constant(name)
+                for name in self.arrays
+                if name not in self.variables and name not in constants
+            }
             if training is not None:
                 self.parameters_trained = {name: self.variables[name] for name in training.parameters}
                 self.optimizer = optimizers.make(training.optimizer, self.parameters_trained)
@@ -60,6 +66,15 @@ class TensorFlowNetwork(Network):
                 self.forward = self._function(self._infer)
 
     # What is traced
+
+    def _constants(self):
+        """Names of the weights that the graph holds itself: the smaller ones."""
+        chosen, total = set(), 0
+        for name, array in sorted(self.arrays.items(), key=lambda item: item[1].nbytes):
+            total += array.nbytes
+            if array.nbytes <= LARGEST_CONSTANT_BYTES and total <= MOST_CONSTANT_BYTES:
+                chosen.add(name)
+        return chosen
 
     def _constant(self, name):
         return _tensor(self.arrays[name], self.program.tensors[name].dtype)
@@ -76,7 +91,18 @@ class TensorFlowNetwork(Network):
 
     def _lowered(self, values):
         with lowering_for(self.target):
-            return lower(self.program, OPERATORS, values)
+            if self.calls is not None:
+                return self.calls.run(values)
+            values = lower(self.program, OPERATORS, values)
+        if self.mode == "eager":
+            self.calls = Calls(self.program, OPERATORS, self._kept())
+        return values
+
+    def _kept(self):
+        """Tensors that are read after the last node: outputs, the loss, new running statistics."""
+        training = self.program.training
+        kept = {tensor.name for tensor in self.program.outputs}
+        return kept if training is None else kept | {training.loss, *training.updates.values()}
 
     def _infer(self, *inputs):
         values = self._lowered(self._values(inputs))
@@ -134,8 +160,16 @@ class TensorFlowNetwork(Network):
             return self._function(self._infer)
 
     def infer(self, staged):
-        with tf.device(self.device):
-            return self.forward(*staged)
+        return self._call(self.forward, staged)
+
+    def _call(self, function, staged):
+        try:
+            with tf.device(self.device):
+                return function(*staged)
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnimplementedError) as error:
+            if isinstance(error, tf.errors.InvalidArgumentError) and "unsupported operations" not in error.message:
+                raise
+            raise Unsupported("no kernel: " + error.message.strip().split("\n")[0][:300]) from None
 
     def fetch(self, outputs):
         fetched = {}
@@ -153,8 +187,7 @@ class TensorFlowNetwork(Network):
     def train_step(self, staged):
         if self.program.training is None:
             raise Unsupported("the model was loaded without a training recipe")
-        with tf.device(self.device):
-            return self.step(*staged)
+        return self._call(self.step, staged)
 
     @functools.cached_property
     def gradient_function(self):
@@ -164,8 +197,8 @@ class TensorFlowNetwork(Network):
     def gradients(self, staged):
         if self.program.training is None:
             raise Unsupported("the model was loaded without a training recipe")
-        with tf.device(self.device):
-            return {name: gradient.numpy() for name, gradient in self.gradient_function(*staged).items()}
+        found = self._call(self.gradient_function, staged)
+        return {name: gradient.numpy() for name, gradient in found.items()}
 
     def parameters(self):
         return {name: variable.numpy() for name, variable in self.variables.items()}
@@ -195,8 +228,9 @@ class TensorFlowNetwork(Network):
         function = self.forward if self.program.training is None else self.step
         facts = {
             "mode": self.mode,
-            "weights": "constants" if self.constant else "arguments",
-            "variables": len(self.variables),
+            "constant_weights": len(self.arrays) - len(self.variables) - len(self.tensors),
+            "argument_weights": len(self.tensors),
+            "variable_weights": len(self.variables),
         }
         if self.mode != "eager":
             facts["graph_operations"] = len(function.graph.get_operations())
@@ -244,10 +278,13 @@ class TensorFlowAdapter(Adapter):
 
     def _configure(self, device, options):
         """Set what holds for the whole process; TensorFlow refuses another value once it has started."""
+        gpus = tf.config.list_physical_devices("GPU")
         try:
+            if gpus and device == "cpu":
+                tf.config.set_visible_devices([], "GPU")
             tf.config.threading.set_intra_op_parallelism_threads(options.threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-            for gpu in tf.config.list_physical_devices("GPU"):
+            for gpu in gpus if device == "cuda" else ():
                 tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError as error:
             raise Unsupported("TensorFlow runs already with other settings: {}".format(error)) from None

@@ -1188,7 +1188,8 @@ def MaxPool(
 ):
     """The second output, where the largest elements lie, only channels-first: it counts in that order."""
     window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
-    if layout == "NCHW" and len(window.kernel) == 2 and not window.dilated and is_float(x):
+    plain = len(window.kernel) == 2 and not window.dilated and is_float(x)
+    if layout == "NCHW" and plain and not target().compiled:
         return _max_pool_and_places(x, window, storage_order)
     narrow = x.dtype if x.dtype.size == 1 else None
     if narrow:
@@ -1374,8 +1375,9 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
 
 
 def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
-    """With constant statistics: a product that Grappler pushes into the convolution before it, and a bias."""
-    if tf.executing_eagerly() and layout == "NHWC" and x.dtype == scale.dtype == mean.dtype == tf.float32:
+    """Of constants of a graph, a product that Grappler pushes into the convolution before it, and a bias."""
+    folds = not tf.executing_eagerly() and tf.get_static_value(scale) is not None
+    if not folds and layout == "NHWC" and x.dtype == scale.dtype == mean.dtype == tf.float32:
         return tf.raw_ops.FusedBatchNormV3(
             x=x, scale=scale, offset=bias, mean=mean, variance=variance, epsilon=epsilon, is_training=False
         )[0]

@@ -247,9 +247,9 @@ def max_pool(x, window):
 
 
 def _pool(x, window, kind):
-    if not window.dilated:
+    if not window.dilated and not any(s > k for s, k in zip(window.strides, window.kernel)):
         return tf.nn.pool(x, window.kernel, kind, window.strides, "VALID")
-    # workaround: TensorFlow's dilated pools have no strides; those are taken of the dense result
+    # workaround: a dilated pool has no strides, and no stride may pass the window; they are taken of the dense result
     y = tf.nn.pool(x, window.kernel, kind, None, "VALID", dilations=window.dilations)
     return y[(slice(None),) + tuple(slice(None, None, stride) for stride in window.strides)]
 
