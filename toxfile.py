@@ -1,18 +1,50 @@
-"""Skips the cuda environments of the matrix where there is no NVIDIA GPU: skipped, and so not counted as passed."""
+"""Skips what this machine cannot run: cuda environments without an NVIDIA GPU, adapters whose Python is not here.
+
+A skipped environment is reported as skipped, with its reason, and never as passed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
 
 from tox.plugin import impl
 from tox.tox_env.api import ToxEnv
 from tox.tox_env.errors import Skip
+from uv import find_uv_bin
+
+ADAPTERS = Path(__file__).parent / "adapters"
 
 
 @impl
 def tox_on_install(tox_env: ToxEnv, arguments: object, section: str, of_type: str) -> None:
-    if tox_env.name.endswith("-cuda") and not _gpu_present():
+    adapter, _, device = tox_env.name.rpartition("-")
+    if device not in ("cpu", "cuda") or not (ADAPTERS / adapter / "adapter.toml").is_file():
+        return
+    if device == "cuda" and not _gpu_present():
         raise Skip("no NVIDIA GPU on this machine: nothing was tested")
+    lacking = _lacking_python(adapter, device)
+    if lacking:
+        raise Skip(f"{adapter} needs Python {lacking}, and there is none on this machine: nothing was tested")
 
 
 def _gpu_present() -> bool:
-    """Whether NVIDIA's driver shows a device; asked of the driver's files, since tox itself installs nothing."""
-    from pathlib import Path
-
+    """Whether NVIDIA's driver shows a device (a file of it, for tox itself holds no library that could ask)."""
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+
+
+def _lacking_python(adapter: str, device: str) -> str:
+    """The Python versions that an adapter's environment could use, if none of them is here; "" if one is."""
+    described = tomllib.loads((ADAPTERS / adapter / "adapter.toml").read_text())
+    for environment in described["environments"].values():
+        if environment["device"] == device and not any(map(_python_present, environment["python"])):
+            return " or ".join(environment["python"])
+    return ""
+
+
+def _python_present(version: str) -> bool:
+    if any(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
+        return True
+    command = [find_uv_bin(), "python", "find", "--no-python-downloads", "--no-project", version]
+    return subprocess.run(command, capture_output=True).returncode == 0

@@ -97,4 +97,4 @@ def _cuda_works() -> bool:
     return workspace.GetDeviceProperties(0)["major"] in CUDA_MAJORS
 
 
-ADAPTER = Caffe2Adapter()
+ADAPTER = Caffe2Adapter

@@ -62,7 +62,9 @@ def live(
         source = prepare.find(model)
         workload = Workload(source, scenario, batch, seed=0)
         mode = mode or adapter.modes[0]
-        cell = Cell(adapter.name, device, model, scenario, mode, "fp32", adapter.layout, batch, usable_cores(), "device")
+        cell = Cell(
+            adapter.name, device, model, scenario, mode, "fp32", adapter.layout, batch, usable_cores(), "device"
+        )
         site = site_for(scenario)
         one = LiveCell(cell, site, workload, tmp_path, TIMEOUT, network=len(made) + 1)
         made.append(one)
