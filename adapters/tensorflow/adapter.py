@@ -30,7 +30,9 @@ def _tensor(array, dtype):
     """A TensorFlow tensor on the current device; types that numpy lacks come as their bits."""
     kind = ops.dtype_of(dtype)
     array = numpy.asarray(array)
-    return tf.constant(array.view(kind.as_numpy_dtype) if array.dtype != kind.as_numpy_dtype else array, kind)
+    if array.dtype not in (kind.as_numpy_dtype, carrier(dtype)):
+        raise ValueError("an array of {} where {} is wanted".format(array.dtype.name, dtype))
+    return tf.constant(array.view(kind.as_numpy_dtype), kind)
 
 
 class TensorFlowNetwork(Network):

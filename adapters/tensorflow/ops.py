@@ -1449,7 +1449,7 @@ def LpNormalization(x, *, axis=-1, p=2):
 def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0, layout="NCHW"):
     def normalised(x):
         """TensorFlow's window reaches as far to both sides, so an even size is summed by hand."""
-        if size % 2 == 1 and len(x.shape) == 4:
+        if size % 2 == 1 and len(x.shape) == 4 and x.dtype != tf.float64:
             return tf.nn.local_response_normalization(x, size // 2, bias, alpha / size, beta)
         before, after = (size - 1) // 2, size // 2
         squares = tf.pad(tf.square(x), [[0, 0]] * (len(x.shape) - 1) + [[before, after]])

@@ -305,7 +305,7 @@ def _takes_image(node: kit.Node, tensors: dict[str, kit.Tensor]) -> bool:
     """Indices of a MaxPool count in ONNX's order of axes, so such a pool stays channels-first."""
     if node.domain or node.op not in IMAGE_OPERATORS or node.operands:
         return False
-    return len(tensors[node.inputs[0]].shape) == 4 and not (node.op == "MaxPool" and len(node.outputs) > 1)
+    return len(tensors[node.inputs[0]].shape) == 4 and not (node.op == "MaxPool" and any(node.outputs[1:]))
 
 
 def _keeps_form(node: kit.Node) -> bool:
