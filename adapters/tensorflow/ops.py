@@ -903,7 +903,7 @@ def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
 
 
 def _as_row(c, y):
-    """workaround: Grappler merges the sum of a matrix product and a [1, N] into a kernel that wants [N]"""
+    # workaround: Grappler merges the sum of a matrix product and a [1, N] into a kernel that wants [N]
     return tf.reshape(c, [-1]) if len(y.shape) == 2 and extents(c) == [1] + extents(y)[1:] else c
 
 

@@ -221,7 +221,7 @@ def convolve_transposed(x, w, strides, dilations, groups, outputs, begins):
 
 
 def _stretched(w, dilations):
-    """workaround: no transposed convolution of TensorFlow's CPU kernels is dilated; zeros between the taps are."""
+    # workaround: TensorFlow's CPU kernels dilate no transposed convolution; zeros between the taps do the same
     for axis, dilation in enumerate(dilations):
         if dilation > 1:
             extent = int(w.shape[axis])
