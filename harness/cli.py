@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -40,8 +41,13 @@ def main() -> None:
         if error.advice:
             print(f"  {error.advice}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"harness: the disk is full: {error.filename or 'while writing'}", file=sys.stderr)
+        print("  Make room, or name a folder on another disk in HARNESS_HOME; --resume goes on.", file=sys.stderr)
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        print("harness: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

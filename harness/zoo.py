@@ -7,13 +7,13 @@ import importlib
 import importlib.util
 import os
 import sys
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
 import onnx
 
 from harness.errors import HarnessError, did_you_mean
+from harness.folders import make_whole
 from harness.paths import MODELS
 
 _PACKAGE = "_harness_models"
@@ -68,18 +68,8 @@ def save(model: onnx.ModelProto, file: Path) -> None:
 
 
 def _build_into(folder: Path, name: str) -> None:
-    """Build beside the folder and move it into place whole, so that a half-written model is never found."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
-            made = Path(scratch) / name
-            made.mkdir()
-            save(build(name), made / f"{name}.onnx")
-            try:
-                made.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another process was faster, and its files are the same
-                    raise
+        make_whole(folder, lambda scratch: save(build(name), scratch / f"{name}.onnx"))
     except OSError as error:
         raise HarnessError(
             f"model {name!r} cannot be written to {folder.parent}: {os.strerror(error.errno or 0)}",

@@ -8,13 +8,12 @@ model.onnx     the same Program as an ONNX file whose weights are in weights.bin
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy
 
+from harness.folders import make_whole
 from harness.kit import Node, Program, Tensor, arrays, program
 from harness.spec.to_onnx import set_external, to_onnx
 
@@ -27,19 +26,7 @@ def write(source: Program, folder: Path, planned: Program | None = None) -> Path
 
     planned: the same Program in the layout that the adapter wants, where that is not ONNX's.
     """
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        _write_files(source, planned or source, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not folder.is_dir():  # another process may have written it meanwhile
-            raise
-    return folder
+    return make_whole(folder, lambda scratch: _write_files(source, planned or source, scratch))
 
 
 def _write_files(source: Program, planned: Program, folder: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy
 
 from harness import zoo
+from harness.folders import make_whole
 from harness.kit import Program, arrays
 from harness.paths import home
 from harness.spec import bundle, inputs, layout, model, reference
@@ -21,6 +22,9 @@ from harness.spec.specialise import Specialised, specialise
 
 #: Random directions along which gradients are checked.
 SLOPES = 2
+
+#: What the rounding of an output is kept under.
+_ROUNDING = "rounding of "
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class Workload:
         self.specialised: Specialised = specialise(source, purpose, batch, self.shapes)
         self.program: Program = self.specialised.program
         self.cost: Cost = cost(self.program)
+        self._name = f"{source.name}-{purpose}-b{batch}"
         self._key = _digest(source.sha256, purpose, batch, seed, sorted(self.shapes.items()))
+        self._lock = threading.RLock()
 
     def bundle(self, operators: Collection[str] | None, wanted_layout: str) -> Bundle:
         """The bundle for an adapter that lowers these operators (None, or "*" among them: all) in this layout."""
@@ -58,51 +64,47 @@ class Workload:
         shape = planned or special.program
         ops = [(node.op, node.inputs, node.outputs) for node in shape.nodes]
         key = _digest(self._key, wanted_layout, ops, bundle.FORMAT)
-        folder = home() / "bundles" / f"{self.model.name}-{self.purpose}-b{self.batch}-{key}"
+        folder = home() / "bundles" / f"{self._name}-{key}"
         return Bundle(bundle.write(special.program, folder, planned), special.program, special.rewritten)
 
     def inputs(self) -> Path:
         """Where the inputs lie (for `kit.arrays.read_arrays`), in the ONNX layout."""
-        path = home() / "inputs" / f"{self.model.name}-{self.purpose}-b{self.batch}-{self._key}"
-        if not path.with_suffix(".json").exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            arrays.write_arrays(str(path), inputs.make(self.program, self.seed))
-        return path
+        return self._kept("inputs", lambda: inputs.make(self.program, self.seed))
 
     def input_arrays(self) -> Arrays:
         return {name: numpy.asarray(array) for name, array in arrays.read_arrays(str(self.inputs())).items()}
 
     def reference(self) -> Reference:
-        """Right outputs and their rounding; kept on the disk, for they can take a minute."""
-        path = self._kept("reference")
-        if not path.with_suffix(".json").exists():
+        """Right outputs and their rounding; they can take a minute."""
+
+        def evaluate() -> Arrays:
             found = reference.evaluate(self.program, self.input_arrays())
-            _keep(path, found.outputs, {"rounding": found.rounding})
-        outputs, facts = _kept_arrays(path)
-        return Reference(outputs, facts["rounding"])
+            rounding = {_ROUNDING + name: numpy.array(error) for name, error in found.rounding.items()}
+            return {**found.outputs, **rounding}
+
+        kept = arrays.read_arrays(str(self._kept("reference", evaluate)))
+        rounding = {name[len(_ROUNDING) :]: float(a) for name, a in kept.items() if name.startswith(_ROUNDING)}
+        return Reference({name: a for name, a in kept.items() if not name.startswith(_ROUNDING)}, rounding)
 
     def slopes(self) -> list[Slope]:
         """Slopes of the loss along random directions; see `reference.slopes`."""
-        path = self._kept("slopes")
-        if not path.with_suffix(".json").exists():
+
+        def measure() -> Arrays:
             found = reference.slopes(self.program, self.input_arrays(), SLOPES, self.seed)
-            _keep(path, {}, {"values": [slope.value for slope in found]})
-        _, facts = _kept_arrays(path)
-        return [
-            Slope(reference.direction(self.program, self.seed, index), value)
-            for index, value in enumerate(facts["values"])
-        ]
+            return {"values": numpy.array([slope.value for slope in found])}
+
+        values = arrays.read_arrays(str(self._kept("slopes", measure)))["values"]
+        return [Slope(reference.direction(self.program, self.seed, i), float(v)) for i, v in enumerate(values)]
 
     def nudged(self) -> Path:
         """Where the parameters lie at which gradients are checked; see `reference.nudged`."""
-        path = self._kept("nudged")
-        if not path.with_suffix(".json").exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            arrays.write_arrays(str(path), reference.nudged(self.program, self.seed))
-        return path
+        return self._kept("nudged", lambda: reference.nudged(self.program, self.seed))
 
-    def _kept(self, what: str) -> Path:
-        return home() / "references" / f"{self.model.name}-{self.purpose}-b{self.batch}-{self._key}-{what}"
+    def _kept(self, what: str, make: Callable[[], Arrays]) -> Path:
+        """Where arrays lie that are made once and kept, by one thread of one process at a time."""
+        folder = home() / "workloads" / f"{self._name}-{self._key}" / what
+        with self._lock:
+            return make_whole(folder, lambda scratch: arrays.write_arrays(str(scratch / "arrays"), make())) / "arrays"
 
 
 def find(name: str) -> model.Model:
@@ -111,16 +113,6 @@ def find(name: str) -> model.Model:
     if path.suffix == ".onnx" or path.exists():
         return model.load(path)
     return model.load(zoo.path(name, home() / "models"))
-
-
-def _keep(path: Path, found: Arrays, facts: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays.write_arrays(f"{path}.arrays", found)
-    path.with_suffix(".json").write_text(json.dumps(facts))
-
-
-def _kept_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    return arrays.read_arrays(f"{path}.arrays"), json.loads(path.with_suffix(".json").read_text())
 
 
 def _digest(*parts: object) -> str:
