@@ -35,19 +35,19 @@ class Site:
 class Fleet:
     """Live workers, one for each combination that cannot share a process; parked unless they are asked something."""
 
-    def __init__(self, logs: Path, timeout: float):
-        self._logs, self._timeout = logs, timeout
+    def __init__(self, logs: Path):
+        self._logs = logs
         self._workers: dict[tuple[object, ...], Worker] = {}
 
     def worker(self, site: Site, cell: Cell) -> Worker:
-        """A worker that can run a cell, started if there is none. Raises WorkerFailed."""
+        """A worker that can run a cell, started if there is none. Call it from the main thread: a worker ends with the
+        thread that started it."""
         key = (site.adapter, site.environment.python, cell.model, cell.mode, cell.precision, cell.threads, cell.device)
         found = self._workers.get(key)
         if found is None or not found.alive():
             log = self._logs / f"{cell.model}-{site.adapter}-{site.environment.name}-{cell.mode}.log"
             found = start(site, log, cell.threads, cell.device)
             self._workers[key] = found
-            found.ask("hello", self._timeout)
         return found
 
     def park(self) -> None:

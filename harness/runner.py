@@ -89,7 +89,7 @@ class Runner:
     def run(self) -> None:
         """Everything that is not in the journal yet."""
         scratch = Path(tempfile.mkdtemp(prefix="harness-"))
-        fleet = Fleet(self.folder / "logs", self.plan.settings.timeout_seconds)
+        fleet = Fleet(self.folder / "logs")
         self.progress.begin(len(self.plan.comparisons) + 1)
         try:
             self._prepare_sites()
@@ -250,7 +250,9 @@ class Runner:
 
     def _run_timed(self, comparison: Comparison, live: list[LiveCell], fleet: Fleet) -> None:
         scenario = _TIMED[comparison.first.scenario]
-        self._guarded(live, lambda one: self._load(one, fleet), side_by_side=True)
+        for one in live:
+            one.worker = fleet.worker(one.site, one.cell)
+        self._guarded(live, self._load, side_by_side=True)
         judged = [one for one in live if one.cell.adapter != NULL_ADAPTER]  # it computes nothing, by design
         self._guarded(judged, scenario.gate, side_by_side=True)
         scenario.compare(judged)
@@ -291,8 +293,9 @@ class Runner:
             for one in well:
                 attempt(one)
 
-    def _load(self, one: LiveCell, fleet: Fleet) -> None:
-        one.worker = fleet.worker(one.site, one.cell)
+    def _load(self, one: LiveCell) -> None:
+        assert one.worker is not None
+        one.worker.greet(one.timeout)
         self._make_bundle(one)
         assert one.bundle is not None
         reply = one.ask("load", bundle=str(one.bundle.folder), device=one.cell.device, options=self._options(one.cell))

@@ -53,6 +53,7 @@ class Worker:
     ):
         self.log = log
         self.parked = False
+        self._hello: dict[str, Any] | None = None
         log.parent.mkdir(parents=True, exist_ok=True)
         requests_in, requests_out = os.pipe()
         replies_in, replies_out = os.pipe()
@@ -73,6 +74,12 @@ class Worker:
         os.close(replies_out)
         self._requests = os.fdopen(requests_out, "wb")
         self._replies = _TimedStream(replies_in)
+
+    def greet(self, timeout: float) -> dict[str, Any]:
+        """Have it import its framework, once. Raises WorkerFailed."""
+        if self._hello is None:
+            self._hello = self.ask("hello", timeout)
+        return self._hello
 
     def ask(self, do: str, timeout: float, **arguments: Any) -> dict[str, Any]:
         """Send one request and wait for its answer, at most `timeout` seconds. Raises WorkerFailed."""

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pandas
+import psutil
 import pytest
 from conftest import SPECIMENS
 
@@ -149,6 +150,17 @@ def test_a_name_that_is_taken_is_refused_and_keeps_its_run(everything, tmp_path:
     assert (folder / "journal.jsonl").read_bytes() == before
 
 
+def workers_of(folder: str) -> list[str]:
+    """Worker processes, given a second to disappear."""
+    for _ in range(20):
+        listed = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+        found = [line for line in listed if "start.py" in line and folder in line]
+        if not found:
+            break
+        time.sleep(0.05)
+    return found
+
+
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_an_interrupted_run_keeps_what_it_measured_and_goes_on(how, code, tmp_path: Path, home: Path) -> None:
     arguments = command(tmp_path, "honest", seconds=3.0, rounds=10_000)
@@ -162,6 +174,7 @@ def test_an_interrupted_run_keeps_what_it_measured_and_goes_on(how, code, tmp_pa
     process.send_signal(how)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
+    assert not workers_of("specimens/honest")  # parked ones cannot see their pipe close
     before = journal.read_text().splitlines()[:-1]
     if how == signal.SIGINT:
         assert "--resume" in stderr and "Traceback" not in stderr
@@ -184,5 +197,4 @@ def test_a_finished_run_that_is_resumed_measures_nothing_again(everything, tmp_p
 
 
 def test_no_worker_outlives_its_run(everything) -> None:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "specimens" not in "\n".join(line for line in listed.splitlines() if "start.py" in line)
+    assert not workers_of("specimens")

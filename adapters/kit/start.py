@@ -6,13 +6,24 @@ it is on the path, so `adapters/torch` cannot hide torch, and `tests` or `models
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 import time
 
 STARTED_NS = time.monotonic_ns()
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_the_controller() -> None:
+    """A worker sees its pipe close when the controller is gone, but not while it is parked: let the kernel end it."""
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _load_package(folder: str) -> None:
@@ -25,6 +36,7 @@ def _load_package(folder: str) -> None:
 
 
 def main() -> None:
+    _die_with_the_controller()
     adapter_folder, requests, replies = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     kit_folder = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != kit_folder]

@@ -24,7 +24,7 @@ from harness.spec import prepare
 from harness.spec.model import Model, from_proto, with_weights
 from harness.spec.prepare import Workload
 
-BATCH, ROUNDS = 50, 10
+BATCH, ROUNDS = 50, 20
 TIMEOUT = 900.0
 CURVE = Path(__file__).parent / "mnist_losses.json"
 
@@ -38,7 +38,7 @@ class Learned:
 
 
 def learn(training: Site, inference: Site, layout: str, mode: str, device: str, scratch: Path) -> Learned:
-    """Train ten rounds in batches of 50, then classify the digits held out."""
+    """Train twenty rounds in batches of 50, then classify the digits held out."""
     digits = data.split()
     source = prepare.find("lenet5")
     workload = Workload(source, "train", BATCH, seed=0)
