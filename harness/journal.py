@@ -13,7 +13,8 @@ Every line has `kind` and `at` (UTC, ISO 8601). Kinds and their facts:
 - cell: cell (its id), comparison, adapter, ..., status, reason, facts. A later line of the same cell replaces the
   earlier ones; a line without a status says that the cell has begun.
 - samples: cell, round, order, repetitions, phase, and one entry per sample in ns (nanoseconds of one step),
-  waited_ns (nanoseconds that the sample, all its repetitions together, waited for a CPU) and involuntary_switches.
+  waited_ns (nanoseconds that the sample, all its repetitions together, waited for a CPU) and involuntary_switches;
+  for the turn turn_ns, and others_ns (nanoseconds that CPUs worked for other processes meanwhile), where known.
   phase: "timed", "warmup", or a phase of a cold start ("spawn", "import", "load", "first_result", "total").
 - ease: adapter, metric, task, value, unit, source.
 - warning: text.

@@ -259,6 +259,9 @@ def _samples(facts: list[Fact]) -> pandas.DataFrame:
     frame["used"] = frame["contended"] = False
     if len(frame):
         groups = frame.groupby(["cell", "phase"], sort=False).ngroup().to_numpy()
+        first = frame["sample"].eq(0).to_numpy()
+        lengths_ns, others_ns = (_column(name, _FLOAT, turns).to_numpy() for name in ("turn_ns", "others_ns"))
+        frame["waited"] &= ~statistics.alone(groups[first], lengths_ns, others_ns)[groups]
         used, contended = statistics.select(groups, frame["waited"].to_numpy())
         frame["used"] = used & (frame["phase"] != "warmup").to_numpy(dtype=bool) & frame["ns"].notna().to_numpy()
         frame["contended"] = contended[groups]

@@ -396,6 +396,8 @@ class Runner:
             ns=reply["ns"],
             waited_ns=reply.get("waited_ns", [0] * count),
             involuntary_switches=reply.get("involuntary_switches", [0] * count),
+            turn_ns=reply.get("turn_ns"),
+            others_ns=reply.get("others_ns"),
         )
 
     def _finish(self, one: LiveCell) -> None:

@@ -174,6 +174,19 @@ def test_samples_that_waited_are_kept_and_left_out(tmp_path):
     assert len(run.samples) == 30 and run.samples["used"].sum() == 24
 
 
+def test_a_cell_that_waits_for_itself_alone_is_not_disturbed(tmp_path):
+    with Journal.create(tmp_path) as book:
+        for name, others in (("alone", 0), ("beside", 30)):
+            for number in range(6):
+                book.append(
+                    "samples", cell=name, round=number, repetitions=1, ns=[10.0, 50.0, 11.0], waited_ns=[0, 40, 0],
+                    phase="timed", turn_ns=71, others_ns=others,
+                )  # fmt: skip
+            book.append("cell", cell=name, comparison="c", adapter=name, status="ok")
+    cells = harness.load(tmp_path).cells.set_index("cell")
+    assert cells.contended_samples.to_dict() == {"alone": 0, "beside": 6}
+
+
 def test_warm_up_is_kept_and_never_counted(tmp_path):
     with Journal.create(tmp_path) as book:
         book.append("samples", cell="a", round=0, repetitions=1, ns=[1e9], phase="warmup")

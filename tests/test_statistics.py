@@ -112,6 +112,12 @@ def test_a_sample_waits_in_proportion_to_all_its_repetitions():
     assert waited.tolist() == [False, True, False, False]
 
 
+def test_a_group_was_alone_where_others_had_hardly_any_cpu():
+    groups = numpy.array([0, 0, 1, 1, 2])
+    alone = statistics.alone(groups, [100.0, 100.0, 100.0, 100.0, 100.0], [-5.0, 10.0, 5.0, 50.0, math.nan])
+    assert alone.tolist() == [True, False, False]
+
+
 def test_disturbed_samples_are_left_out_unless_they_are_most_of_a_cell():
     cells = numpy.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
     disturbed = numpy.array([True, True, False, False, True, True, True, False, False])

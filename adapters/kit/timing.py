@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import glob
+import os
 import resource
 import time
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 Step = Callable[[], object]
 
@@ -28,6 +29,20 @@ def waited_ns() -> int:
         except (OSError, IndexError, ValueError):  # a thread that has just ended
             continue
     return total
+
+
+def others_ns() -> Optional[int]:
+    """Nanoseconds that the machine's CPUs have worked for others than this process, since whenever; None if unknown.
+
+    From /proc/stat, whose ticks are 10 ms: a difference means something only when added up over many turns.
+    """
+    try:
+        with open("/proc/stat") as file:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return None
+    busy = user + nice + system + irq + softirq + steal
+    return busy * (10**9 // os.sysconf("SC_CLK_TCK")) - time.process_time_ns()
 
 
 def involuntary_switches() -> int:
@@ -60,15 +75,16 @@ def warm_up(step: Step, synchronize: Callable[[], None], budget_ns: int, sample_
 def take_turn(step: Step, synchronize: Callable[[], None], repetitions: int, budget_ns: int) -> Dict[str, object]:
     """Take samples until `budget_ns` is spent, at least one.
 
-    Returns, per sample, nanoseconds per step, and per sample the waited nanoseconds and involuntary switches of all
-    threads over the whole sample.
+    Returns, per sample, nanoseconds per step, and the waited nanoseconds and involuntary switches of all threads over
+    the whole sample; for the turn, its length and what the machine did for others meanwhile.
     """
     ns, waited, switches = [], [], []  # type: List[float], List[int], List[int]
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
+    others_before, begin = others_ns(), time.perf_counter_ns()
     try:
-        deadline = time.perf_counter_ns() + budget_ns
+        deadline = begin + budget_ns
         while not ns or (time.perf_counter_ns() < deadline and len(ns) < MOST_SAMPLES):
             waited_before, switches_before = waited_ns(), involuntary_switches()
             ns.append(time_steps(step, synchronize, repetitions) / repetitions)
@@ -77,4 +93,13 @@ def take_turn(step: Step, synchronize: Callable[[], None], repetitions: int, bud
     finally:
         if enabled:
             gc.enable()
-    return {"ns": ns, "waited_ns": waited, "involuntary_switches": switches, "repetitions": repetitions}
+    turn_ns, others_after = time.perf_counter_ns() - begin, others_ns()
+    others = None if others_before is None or others_after is None else others_after - others_before
+    return {
+        "ns": ns,
+        "waited_ns": waited,
+        "involuntary_switches": switches,
+        "repetitions": repetitions,
+        "turn_ns": turn_ns,
+        "others_ns": others,
+    }

@@ -67,7 +67,7 @@ class Worker:
         """Import the framework, and say who is here."""
         begin = time.monotonic_ns()
         module = importlib.import_module(f"adapters.{self.name}.adapter")
-        self.adapter = module.ADAPTER() if isinstance(module.ADAPTER, type) else module.ADAPTER
+        self.adapter = module.ADAPTER()
         version = self.adapter.version()
         end = time.monotonic_ns()
         return {

@@ -30,6 +30,9 @@ SEED = 20170127
 #: A sample that waited for a CPU for more than this share of its time measured its neighbours too.
 WAIT_LIMIT = 0.02
 
+#: Where other processes had less than this share of one CPU while a cell was measured, it waited for itself only.
+OTHERS_LIMIT = 0.05
+
 Floats = NDArray[numpy.float64]
 Booleans = NDArray[numpy.bool_]
 Integers = NDArray[numpy.int64]
@@ -122,6 +125,19 @@ def waited(step_ns: ArrayLike, repetitions: ArrayLike, waited_ns: ArrayLike) -> 
     total = numpy.asarray(step_ns, dtype=numpy.float64) * numpy.asarray(repetitions, dtype=numpy.float64)
     with numpy.errstate(invalid="ignore"):
         return numpy.asarray(numpy.asarray(waited_ns, dtype=numpy.float64) > WAIT_LIMIT * total)
+
+
+def alone(groups: Integers, turn_ns: ArrayLike, others_ns: ArrayLike) -> Booleans:
+    """Which groups of turns had the machine to themselves: others had less than `OTHERS_LIMIT` of one CPU.
+
+    groups: the number of each turn's group, from 0. A group of which something is unknown (NaN) was not alone.
+    A framework with more threads than there are cores waits for itself; only with others about is a wait a disturbance.
+    """
+    count = int(groups.max()) + 1 if len(groups) else 0
+    lengths = numpy.bincount(groups, weights=numpy.asarray(turn_ns, dtype=numpy.float64), minlength=count)
+    others = numpy.bincount(groups, weights=numpy.asarray(others_ns, dtype=numpy.float64), minlength=count)
+    with numpy.errstate(invalid="ignore"):
+        return numpy.asarray(others < OTHERS_LIMIT * lengths)
 
 
 def select(cells: Integers, disturbed: Booleans) -> tuple[Booleans, Booleans]:
