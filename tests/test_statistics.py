@@ -114,7 +114,7 @@ def test_a_sample_waits_in_proportion_to_all_its_repetitions():
 
 def test_a_group_was_alone_where_others_had_hardly_any_cpu():
     groups = numpy.array([0, 0, 1, 1, 2])
-    alone = statistics.alone(groups, [100.0, 100.0, 100.0, 100.0, 100.0], [-5.0, 10.0, 5.0, 50.0, math.nan])
+    alone = statistics.alone(groups, [100.0, 100.0, 100.0, 100.0, 100.0], [-5.0, 30.0, 5.0, 50.0, math.nan])
     assert alone.tolist() == [True, False, False]
 
 

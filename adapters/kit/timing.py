@@ -63,6 +63,8 @@ def time_steps(step: Step, synchronize: Callable[[], None], repetitions: int) ->
 def warm_up(step: Step, synchronize: Callable[[], None], budget_ns: int, sample_ns: int) -> Dict[str, object]:
     """Run steps until `budget_ns` is spent, at least three. Returns their times and the repetitions that make a
     sample last at least `sample_ns`."""
+    gc.collect()
+    gc.freeze()  # what is alive now is not looked at again, so that a turn need not begin with a collection
     times = []  # type: List[int]
     deadline = time.perf_counter_ns() + budget_ns
     while len(times) < 3 or (time.perf_counter_ns() < deadline and len(times) < MOST_SAMPLES):
@@ -80,7 +82,6 @@ def take_turn(step: Step, synchronize: Callable[[], None], repetitions: int, bud
     """
     ns, waited, switches = [], [], []  # type: List[float], List[int], List[int]
     enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     others_before, begin = others_ns(), time.perf_counter_ns()
     try:

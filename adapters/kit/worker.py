@@ -27,7 +27,7 @@ class Loaded:
     def __init__(self, program: Program, network: Network):
         self.program = program
         self.network = network
-        self.initial = None  # type: Any
+        self._steps = {}  # type: Dict[Any, Callable[[], Any]]
 
     def inputs(self, path: str) -> Dict[str, Any]:
         """Input arrays of a file in the ONNX layout, turned to the Program's: outside any clock."""
@@ -42,8 +42,17 @@ class Loaded:
         changing = set(self.program.training.parameters) | set(self.program.training.updates)
         self.network.set_parameters({name: self.program.weights[name] for name in changing})
 
-    def step(self, what: str, scope: str, arrays: Dict[str, Any]) -> Callable[[], Any]:
-        """One step as a function: `device` starts from staged inputs, `call` from arrays and ends in arrays."""
+    def step(self, what: str, scope: str, inputs: str) -> Callable[[], Any]:
+        """One step on the inputs of a file, as a function; what it needs is staged once and kept.
+
+        In scope `device` it starts from staged inputs, in scope `call` from arrays and ends in arrays.
+        """
+        key = (what, scope, inputs)
+        if key not in self._steps:
+            self._steps[key] = self._make_step(what, scope, self.inputs(inputs))
+        return self._steps[key]
+
+    def _make_step(self, what: str, scope: str, arrays: Dict[str, Any]) -> Callable[[], Any]:
         network = self.network
         if scope == "device":
             staged = network.stage(arrays)
@@ -95,9 +104,9 @@ class Worker:
     def do_infer(self, network: int, inputs: str, outputs: str) -> Dict[str, Any]:
         """Run once from arrays to arrays; write the outputs."""
         loaded = self.loaded[network]
-        arrays = loaded.inputs(inputs)
+        step = loaded.step("infer", "call", inputs)
         begin = time.monotonic_ns()
-        results = loaded.step("infer", "call", arrays)()
+        results = step()
         end = time.monotonic_ns()
         write_arrays(outputs, loaded.to_onnx(results))
         return {"ns": end - begin}
@@ -107,9 +116,9 @@ class Worker:
         loaded = self.loaded[network]
         if reset:
             loaded.reset()
-        batches = [loaded.inputs(path) for path in inputs[:steps]]
+        batches = [loaded.step("train", "call", path) for path in inputs[:steps]]
         begin = time.monotonic_ns()
-        losses = [loaded.step("train", "call", batches[i % len(batches)])() for i in range(steps)]
+        losses = [batches[i % len(batches)]() for i in range(steps)]
         return {"losses": losses, "ns": time.monotonic_ns() - begin}
 
     def do_gradients(self, network: int, inputs: str, outputs: str, parameters: str = "") -> Dict[str, Any]:
@@ -136,7 +145,7 @@ class Worker:
         loaded = self.loaded[network]
         if what == "train":
             loaded.reset()
-        step = loaded.step(what, scope, loaded.inputs(inputs))
+        step = loaded.step(what, scope, inputs)
         return timing.warm_up(step, loaded.network.synchronize, budget_ns, sample_ns)
 
     def do_turn(
@@ -146,13 +155,13 @@ class Worker:
         loaded = self.loaded[network]
         if what == "train":
             loaded.reset()
-        step = loaded.step(what, scope, loaded.inputs(inputs))
+        step = loaded.step(what, scope, inputs)
         return timing.take_turn(step, loaded.network.synchronize, repetitions, budget_ns)
 
     def do_memory(self, network: int, what: str, scope: str, inputs: str, steps: int) -> Dict[str, Any]:
         """The peaks of some steps alone, counted from a fresh start."""
         loaded = self.loaded[network]
-        step = loaded.step(what, scope, loaded.inputs(inputs))
+        step = loaded.step(what, scope, inputs)
         resettable = memory.reset_peak()
         loaded.network.reset_peak()
         for _ in range(steps):

@@ -30,8 +30,9 @@ SEED = 20170127
 #: A sample that waited for a CPU for more than this share of its time measured its neighbours too.
 WAIT_LIMIT = 0.02
 
-#: Where other processes had less than this share of one CPU while a cell was measured, it waited for itself only.
-OTHERS_LIMIT = 0.05
+#: Where other processes had less than this share of one CPU while a cell was measured, it waited for itself only. (The
+#: share is known to a few hundredths: it is counted in ticks of 10 ms.)
+OTHERS_LIMIT = 0.2
 
 Floats = NDArray[numpy.float64]
 Booleans = NDArray[numpy.bool_]
