@@ -12,7 +12,6 @@ from pathlib import Path
 from tox.plugin import impl
 from tox.tox_env.api import ToxEnv
 from tox.tox_env.errors import Skip
-from uv import find_uv_bin
 
 ADAPTERS = Path(__file__).parent / "adapters"
 
@@ -46,5 +45,7 @@ def _lacking_python(adapter: str, device: str) -> str:
 def _python_present(version: str) -> bool:
     if any(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
         return True
+    from uv import find_uv_bin  # of tox-uv, which tox.ini requires: it is not there yet when tox first reads this file
+
     command = [find_uv_bin(), "python", "find", "--no-python-downloads", "--no-project", version]
     return subprocess.run(command, capture_output=True).returncode == 0
