@@ -144,7 +144,7 @@ OLD_AND_NEW = sorted(uv.interpreters().keys() & {f"3.{minor}" for minor in range
 
 
 @pytest.mark.parametrize("version", OLD_AND_NEW)
-def test_the_kit_computes_on_every_python_from_3_7_to_3_13_that_is_here(version, small, tmp_path) -> None:
+def test_the_kit_computes_on_every_python_from_3_7_to_3_13_that_is_here(version, home, small, tmp_path) -> None:
     null = find_adapter("null")
     only = replace(null, environments=tuple(replace(e, python=(version,)) for e in null.environments))
     environment = environments.ensure(only, "cpu")

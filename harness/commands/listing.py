@@ -14,8 +14,8 @@ app = typer.Typer(help="List adapters, models, scenarios, suites or runs.", no_a
 
 def _print(title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

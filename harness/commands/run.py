@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -228,14 +229,14 @@ def _carry_out(plan: Plan, journal: Journal, arguments: dict[str, Any], earlier:
         with shown() as progress:
             Runner(plan, journal, _provider(given, progress), progress, earlier).run()
         journal.append("run_end", seconds=time.monotonic() - begin)
-    except KeyboardInterrupt:
-        print(
-            f"\nharness: interrupted. What was measured is kept. Go on with: harness run --resume {folder}",
-            file=sys.stderr,
-        )
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            print("\nharness: interrupted. What was measured is kept.", file=sys.stderr)
+            print(f"  Go on with: harness run --out {folder.parent} --resume {folder.name}", file=sys.stderr)
+        with suppress(HarnessError, OSError):  # what stopped the run is what the user must hear of
+            _finish(folder)
         raise
-    finally:
-        _finish(folder)
+    _finish(folder)
 
 
 def _given_interpreters(given: list[str], chosen: list[AdapterSpec]) -> dict[str, str]:
