@@ -14,6 +14,12 @@ from harness.spec.prepare import Bundle, Workload
 from harness.spec.reference import Arrays
 from harness.worker import Worker, WorkerFailed
 
+#: What a framework takes before it has done anything, roughly.
+_FRAMEWORK_BYTES = 400_000_000
+
+#: The share of the available memory that the workers of a comparison may take together.
+_MEMORY_SHARE = 0.8
+
 
 @dataclass(frozen=True)
 class Site:
@@ -120,3 +126,33 @@ class LiveCell:
         """Become `wrong` if the gate found something."""
         if self.well and self.finding.reason:
             self.status = "wrong"
+
+    def memory_needed(self) -> int:
+        """Bytes that its worker will need, roughly: the framework, weights, and what a pass makes; in training also
+        gradients, optimizer state, and what gradients make of activations."""
+        cost = self.workload.cost
+        weights, activations = (4, 3) if self.cell.scenario == "train" else (2, 1)
+        return _FRAMEWORK_BYTES + weights * cost.weight_bytes + activations * cost.activation_bytes
+
+
+def side_by_side(cells: list[LiveCell], baseline: str, available: int) -> list[list[LiveCell]]:
+    """Groups of cells that fit into memory together, each with the baseline adapter's cells, if there are any.
+
+    available: bytes. One group where all fit; a cell that would fit nowhere still gets a group.
+    """
+    budget = int(available * _MEMORY_SHARE)
+    if sum(one.memory_needed() for one in cells) <= budget:
+        return [cells]
+    shared = [one for one in cells if one.cell.adapter == baseline]
+    left = budget - sum(one.memory_needed() for one in shared)
+    groups: list[list[LiveCell]] = []
+    room = -1
+    for one in cells:
+        if one in shared:
+            continue
+        if one.memory_needed() > room:
+            groups.append(list(shared))
+            room = left
+        groups[-1].append(one)
+        room -= one.memory_needed()
+    return groups or [cells]

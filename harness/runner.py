@@ -18,13 +18,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
+
 from harness.adapters import AdapterSpec
 from harness.environments import Environment, EnvironmentFailed
 from harness.errors import HarnessError
 from harness.journal import Fact, Journal
-from harness.live import Fleet, LiveCell, Site, start
+from harness.live import Fleet, LiveCell, Site, side_by_side, start
 from harness.matrix import Cell, Comparison, usable_cores
-from harness.results import NULL_ADAPTER
+from harness.results import NULL_ADAPTER, PREFERRED_BASELINE
 from harness.scenarios import coldstart, ease, infer, train
 from harness.spec import prepare
 from harness.spec.prepare import Workload
@@ -249,12 +251,20 @@ class Runner:
     # Timed scenarios -----------------------------------------------------------------------------------------------
 
     def _run_timed(self, comparison: Comparison, live: list[LiveCell], fleet: Fleet) -> None:
+        """All cells at once where memory allows it, else in groups that share a baseline."""
+        groups = side_by_side(live, PREFERRED_BASELINE, psutil.virtual_memory().available)
+        for group in groups:
+            self._run_group(comparison, [one for one in group if one.well], fleet)
+            if len(groups) > 1:
+                fleet.end()
+
+    def _run_group(self, comparison: Comparison, live: list[LiveCell], fleet: Fleet) -> None:
         scenario = _TIMED[comparison.first.scenario]
         for one in live:
             one.worker = fleet.worker(one.site, one.cell)
-        self._guarded(live, self._load, side_by_side=True)
+        self._guarded(live, self._load, in_parallel=True)
         judged = [one for one in live if one.cell.adapter != NULL_ADAPTER]  # it computes nothing, by design
-        self._guarded(judged, scenario.gate, side_by_side=True)
+        self._guarded(judged, scenario.gate, in_parallel=True)
         scenario.compare(judged)
         for one in judged:
             one.object()
@@ -270,10 +280,10 @@ class Runner:
                 except WorkerFailed as failure:
                     one.facts["close"] = failure.reason
 
-    def _guarded(self, live: list[LiveCell], step: Callable[[LiveCell], None], side_by_side: bool = False) -> None:
+    def _guarded(self, live: list[LiveCell], step: Callable[[LiveCell], None], in_parallel: bool = False) -> None:
         """Do a step for every cell that is well; a cell that fails it is out, the others go on.
 
-        side_by_side: for what is not measured; each cell has a worker of its own.
+        in_parallel: for what is not measured; each cell has a worker of its own.
         """
 
         def attempt(one: LiveCell) -> None:
@@ -286,7 +296,7 @@ class Runner:
                     one.worker.park()
 
         well = [one for one in live if one.well]
-        if side_by_side:
+        if in_parallel:
             with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
                 list(pool.map(attempt, well))
         else:
@@ -335,6 +345,7 @@ class Runner:
             self._random.shuffle(turns)
             for order, one in enumerate(turns):
                 self._guarded([one], lambda one: self._take_turn(one, number, order, what))  # noqa: B023
+            self._rounds_before[comparison.id] = number + 1
 
     def _take_turn(self, one: LiveCell, number: int, order: int, what: str) -> None:
         reply = one.ask(
