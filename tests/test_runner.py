@@ -150,6 +150,11 @@ def test_a_name_that_is_taken_is_refused_and_keeps_its_run(everything, tmp_path:
     assert (folder / "journal.jsonl").read_bytes() == before
 
 
+def heed_interrupts() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C; these processes shall not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def workers_of(folder: str) -> list[str]:
     """Worker processes, given a second to disappear."""
     for _ in range(20):
@@ -165,7 +170,9 @@ def workers_of(folder: str) -> list[str]:
 def test_an_interrupted_run_keeps_what_it_measured_and_goes_on(how, code, tmp_path: Path, home: Path) -> None:
     arguments = command(tmp_path, "honest", seconds=3.0, rounds=10_000)
     journal = tmp_path / "runs" / "test" / "journal.jsonl"
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if journal.exists() and journal.read_text().count('"timed"') > 20:
