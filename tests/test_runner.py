@@ -45,7 +45,7 @@ scenario = "ease"
 def command(tmp_path: Path, *names: str, seconds: float = 0.2, rounds: int = 8, timeout: float = 20) -> list[str]:
     suite = tmp_path / "suite.toml"
     suite.write_text(SUITE.format(seconds=seconds, rounds=rounds, timeout=timeout))
-    given = [f"--env={name}=current" for name in (*names, "null")]
+    given = [f"--env={name}=current" for name in (*names, "null") if name != "homeless"]
     paths = ["--adapter-path", str(SPECIMENS)]
     return [sys.executable, "-m", "harness", "run", *names, "--suite", str(suite), "--out", str(tmp_path / "runs"),
             "--name", "test", *paths, *given]  # fmt: skip
@@ -60,7 +60,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproce
     """One run with a good specimen and all bad ones."""
     tmp_path = tmp_path_factory.mktemp("everything")
     os.environ["HARNESS_HOME"] = str(tmp_path / "home")
-    names = ("honest", "wrong", "crashing", "killed", "hanging", "noisy", "refusing", "starving")
+    names = ("honest", "wrong", "crashing", "killed", "hanging", "noisy", "refusing", "starving", "homeless")
     try:
         return tmp_path / "runs" / "test", run(command(tmp_path, *names, timeout=4))
     finally:
@@ -92,6 +92,7 @@ def test_a_run_ends_well_with_a_report_whatever_its_cells_did(everything) -> Non
         ("hanging", "timeout", "no answer within 4 s"),
         ("refusing", "unsupported", "Gemm"),
         ("starving", "failed", "out of memory"),
+        ("homeless", "unsupported", "no environment: "),
     ],
 )
 @pytest.mark.parametrize("scenario", ["infer", "coldstart"])
@@ -125,6 +126,12 @@ def test_a_cold_start_has_its_phases(everything) -> None:
 def test_the_null_adapter_is_measured_and_compared_with_nobody(everything) -> None:
     cell = cells(everything[0]).loc["null"]
     assert cell.status == "ok" and cell.median_ns < 1e5 and pandas.isna(cell.ratio)
+
+
+def test_an_environment_that_cannot_be_made_is_listed_with_its_reason(everything) -> None:
+    environments = harness.load(everything[0]).environments.set_index("adapter")
+    assert "2.6" in environments.loc["homeless"].reason
+    assert "2.6" in everything[1].stdout
 
 
 def test_turns_are_shuffled_but_the_same_for_the_same_seed(everything) -> None:
