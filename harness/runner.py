@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -90,7 +89,9 @@ class Runner:
 
     def run(self) -> None:
         """Everything that is not in the journal yet."""
-        scratch = Path(tempfile.mkdtemp(prefix="harness-"))
+        scratch = self.folder / ".scratch"
+        shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
+        scratch.mkdir()
         fleet = Fleet(self.folder / "logs")
         self.progress.begin(len(self.plan.comparisons) + 1)
         try:
