@@ -26,4 +26,4 @@ def home() -> Path:
 
     The user's cache folder, or the folder that the variable HARNESS_HOME names.
     """
-    return Path(os.environ.get("HARNESS_HOME") or platformdirs.user_cache_dir("harness"))
+    return Path(os.environ.get("HARNESS_HOME") or platformdirs.user_cache_dir("harness")).absolute()

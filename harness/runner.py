@@ -77,7 +77,7 @@ class Runner:
     ):
         self.plan, self.journal, self.provide = plan, journal, provide
         self.progress = progress or Progress()
-        self.folder = journal.path.parent
+        self.folder = journal.path.parent.absolute()  # workers run in another folder
         self._sites: dict[tuple[str, str], Site | str] = {}
         self._settled: set[str] = set()
         self._rounds_before: dict[str, int] = {}

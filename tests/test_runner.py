@@ -47,12 +47,12 @@ def command(tmp_path: Path, *names: str, seconds: float = 0.2, rounds: int = 8, 
     suite.write_text(SUITE.format(seconds=seconds, rounds=rounds, timeout=timeout))
     given = [f"--env={name}=current" for name in (*names, "null") if name != "homeless"]
     paths = ["--adapter-path", str(SPECIMENS)]
-    return [sys.executable, "-m", "harness", "run", *names, "--suite", str(suite), "--out", str(tmp_path / "runs"),
-            "--name", "test", *paths, *given]  # fmt: skip
+    command = [sys.executable, "-m", "harness", "run", *names, "--suite", str(suite), "--out", "runs", "--name", "test"]
+    return [*command, *paths, *given]
 
 
-def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=180)
+def run(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=180, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproce
     os.environ["HARNESS_HOME"] = str(tmp_path / "home")
     names = ("honest", "wrong", "crashing", "killed", "hanging", "noisy", "refusing", "starving", "homeless")
     try:
-        return tmp_path / "runs" / "test", run(command(tmp_path, *names, timeout=4))
+        return tmp_path / "runs" / "test", run(command(tmp_path, *names, timeout=4), tmp_path)
     finally:
         del os.environ["HARNESS_HOME"]
 
@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_is_refused_and_keeps_its_run(everything, tmp_path:
     before = (folder / "journal.jsonl").read_bytes()
     arguments = command(tmp_path, "honest")
     arguments[arguments.index("--out") + 1] = str(folder.parent)
-    done = run(arguments)
+    done = run(arguments, tmp_path)
     assert done.returncode == 2 and "exists already" in done.stderr and "Traceback" not in done.stderr
     assert (folder / "journal.jsonl").read_bytes() == before
 
@@ -178,7 +178,7 @@ def test_an_interrupted_run_keeps_what_it_measured_and_goes_on(how, code, tmp_pa
     arguments = command(tmp_path, "honest", seconds=3.0, rounds=10_000)
     journal = tmp_path / "runs" / "test" / "journal.jsonl"
     process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heed_interrupts
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -193,7 +193,7 @@ def test_an_interrupted_run_keeps_what_it_measured_and_goes_on(how, code, tmp_pa
     if how == signal.SIGINT:
         assert "--resume" in stderr and "Traceback" not in stderr
         assert (journal.parent / "report.html").exists()
-    done = run([sys.executable, "-m", "harness", "run", "--out", str(tmp_path / "runs"), "--resume", "test"])
+    done = run([sys.executable, "-m", "harness", "run", "--out", "runs", "--resume", "test"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert journal.read_text().splitlines()[: len(before)] == before
     frame = harness.load(journal.parent).cells
@@ -205,7 +205,7 @@ def test_an_interrupted_run_keeps_what_it_measured_and_goes_on(how, code, tmp_pa
 def test_a_finished_run_that_is_resumed_measures_nothing_again(everything, tmp_path: Path) -> None:
     folder, _ = everything
     before = (folder / "journal.jsonl").read_text().count('"samples"')
-    done = run([sys.executable, "-m", "harness", "run", "--out", str(folder.parent), "--resume", "test"])
+    done = run([sys.executable, "-m", "harness", "run", "--out", str(folder.parent), "--resume", "test"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert (folder / "journal.jsonl").read_text().count('"samples"') == before
 
