@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from typing import Any, Callable, Dict, List
 
@@ -66,7 +67,8 @@ class TorchAdapter(Adapter):
             "mkldnn": torch.backends.mkldnn.is_available(),
             "mkl": torch.backends.mkl.is_available(),
             "openmp": torch.backends.openmp.is_available(),
-            "build": torch.__config__.show(),
+            "blas": re.findall(r"BLAS_INFO=(\w+)", torch.__config__.show()),
+            "mkldnn_version": re.findall(r"MKL-DNN\) v([\d.]+)", torch.__config__.show()),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         }
         if torch.version.cuda:

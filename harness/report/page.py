@@ -188,10 +188,20 @@ def scores(seen: View) -> list[Row]:
     lines = []
     for contestant in seen.contestants:
         rows = [row for _, name, row in seen.cells() if name == contestant]
-        version = next((row["framework_version"] for row in rows if row["framework_version"]), None)
         statuses = Counter(row["status"] for row in rows)
-        lines.append({"contestant": contestant, "version": humanise.plain(version), "statuses": statuses})
+        lines.append({"contestant": contestant, "version": _versions(rows), "statuses": statuses})
     return lines
+
+
+def _versions(rows: list[Row]) -> str:
+    """A framework's version; where its scenarios run different ones, each with the scenarios that it ran."""
+    scenarios: dict[str, list[str]] = {}
+    for row in rows:
+        if row["framework_version"]:
+            scenarios.setdefault(row["framework_version"], []).append(row["scenario"])
+    if len(scenarios) < 2:
+        return humanise.plain(next(iter(scenarios), None))
+    return ", ".join(f"{version} ({', '.join(dict.fromkeys(ran))})" for version, ran in scenarios.items())
 
 
 def _verdicts(tasks: list[Task], seen: View) -> list[Row]:
