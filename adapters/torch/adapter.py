@@ -68,7 +68,7 @@ class TorchAdapter(Adapter):
             "mkl": torch.backends.mkl.is_available(),
             "openmp": torch.backends.openmp.is_available(),
             "blas": re.findall(r"BLAS_INFO=(\w+)", torch.__config__.show()),
-            "mkldnn_version": re.findall(r"MKL-DNN\) v([\d.]+)", torch.__config__.show()),
+            "mkldnn_version": re.findall(r"MKL-DNN v([\d.]+)", torch.__config__.show()),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         }
         if torch.version.cuda:
