@@ -11,8 +11,9 @@ import tensorflow as tf
 from ..kit.arrays import carrier
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
-from . import ops, optimizers
+from . import elementwise, image, layers, optimizers, quantised, reductions, shapes
 from .calls import Calls
+from .common import dtype_of
 from .target import Target, lowering_for
 
 MODES = ("graph", "compiled", "eager")
@@ -23,12 +24,14 @@ DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 LARGEST_CONSTANT_BYTES = 1 << 24
 MOST_CONSTANT_BYTES = 1 << 28
 
-OPERATORS = operators_of(ops)
+OPERATORS = {}
+for _module in (elementwise, shapes, reductions, quantised, image, layers):
+    OPERATORS.update(operators_of(_module))
 
 
 def _tensor(array, dtype):
     """A TensorFlow tensor on the current device; types that numpy lacks come as their bits."""
-    kind = ops.dtype_of(dtype)
+    kind = dtype_of(dtype)
     array = numpy.asarray(array)
     if array.dtype not in (kind.as_numpy_dtype, carrier(dtype)):
         raise ValueError("an array of {} where {} is wanted".format(array.dtype.name, dtype))
@@ -136,7 +139,7 @@ class TensorFlowNetwork(Network):
         """What is called with the staged inputs: Python in eager mode, else a traced function."""
         if self.mode == "eager":
             return function
-        signature = [tf.TensorSpec(t.shape, ops.dtype_of(t.dtype)) for t in self.program.inputs]
+        signature = [tf.TensorSpec(t.shape, dtype_of(t.dtype)) for t in self.program.inputs]
         traced = tf.function(function, signature, autograph=False, jit_compile=self.mode == "compiled" or None)
         # A concrete function skips the search for a matching trace at every call.
         return traced.get_concrete_function()
