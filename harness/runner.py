@@ -28,6 +28,7 @@ from harness.matrix import Cell, Comparison, usable_cores
 from harness.results import NULL_ADAPTER, PREFERRED_BASELINE
 from harness.scenarios import coldstart, ease, infer, train
 from harness.spec import prepare
+from harness.spec.model import Model
 from harness.spec.prepare import Workload
 from harness.suite import Settings
 from harness.worker import WorkerFailed
@@ -209,8 +210,9 @@ class Runner:
             self._run_comparison(comparison, workload, fleet, scratch)
             self.progress.done()
 
-    def _shapes_of(self, model: Any) -> dict[str, int]:
-        free = {dim.dim_param for value in model.proto.graph.input for dim in value.type.tensor_type.shape.dim}
+    def _shapes_of(self, model: Model) -> dict[str, int]:
+        """Those of the given extents that are of this model's dimensions."""
+        free = prepare.free_dimensions(model)
         return {name: extent for name, extent in self.plan.shapes.items() if name in free}
 
     def _describe(self, cell: Cell, workload: Workload) -> None:

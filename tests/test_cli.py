@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from conftest import SPECIMENS
 from graphs import mlp, model, node
 
 
@@ -105,6 +106,33 @@ def test_a_recipe_that_makes_no_sense_is_refused(
     done = harness("model", "train", str(file), *arguments, "-o", str(tmp_path / "new.onnx"))
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "new.onnx").exists()
+
+
+def test_a_recipe_is_written_beside_you_where_no_place_is_given(file: Path, tmp_path: Path) -> None:
+    done = harness("model", "train", str(file), "--loss", "mean-squared-error", "--optimizer", "Adagrad", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(onnx.load(tmp_path / "net-train.onnx").training_info) == 1
+
+
+def test_a_run_on_a_broken_file_makes_nothing(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-30])
+    done = harness("run", "torch", "--models", str(file), cwd=tmp_path)
+    assert done.returncode == 2 and str(file) in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_dimension_that_no_model_has_is_an_error(tmp_path: Path, home: Path) -> None:
+    done = harness("run", "--models", "mlp", "--shape", "bath=3", cwd=tmp_path)
+    assert done.returncode == 2 and "Did you mean 'batch'" in done.stderr and not (tmp_path / "reports").exists()
+
+
+def test_a_run_that_no_framework_can_do_ends_with_an_error_and_a_report(tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "odd.onnx"
+    onnx.save(model([node("NonZero", ["x"], ["y"])], {"x": [1]}), path)
+    given = ["--adapter-path", str(SPECIMENS), "--env", "honest=current", "--env", "null=current"]
+    done = harness("run", "honest", "--models", str(path), "--scenarios", "infer", *given, "--name", "n", cwd=tmp_path)
+    assert done.returncode == 2 and "NonZero" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "reports" / "n" / "report.html").exists()
 
 
 def test_an_unsupported_operator_is_named(tmp_path: Path, home: Path) -> None:

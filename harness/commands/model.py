@@ -83,7 +83,9 @@ def train(
     file: Annotated[str, typer.Argument(help="An .onnx file, or the name of a model of the zoo.")],
     loss: Annotated[str, typer.Option(help="softmax-cross-entropy, negative-log-likelihood or mean-squared-error.")],
     optimizer: Annotated[str, typer.Option(help="Momentum, Adam or Adagrad.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the new .onnx file.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The new .onnx file; NAME-train.onnx here if not given.")
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="The optimizer's R.")] = 0.01,
     attribute: Annotated[
         list[str], typer.Option("--set", metavar="NAME=VALUE", help="An attribute of the optimizer: alpha=0.9")
@@ -101,6 +103,7 @@ def train(
     from harness.spec.specialise import lift
 
     model = find(file)
+    output = output or Path(f"{model.name}-train.onnx")
     recipe = _optimizer(optimizer, learning_rate, options.pairs(attribute, "--set"))
     lifted = lift(training.strip(model.proto), str(model.path))
     globs = options.words(parameters) or None

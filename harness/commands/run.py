@@ -162,6 +162,7 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     if not comparisons and not with_ease:
         raise HarnessError("nothing is left to compare", "Fewer restrictions: look at --models, --scenarios, --modes.")
     shapes = options.extents(arguments["shape"])
+    _check_files(suite, shapes)
     _given_interpreters(arguments["env"], chosen)
     return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, with_ease)
 
@@ -213,6 +214,20 @@ def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]
     return replace(suite, comparisons=tuple(narrowed))
 
 
+def _check_files(suite: Suite, shapes: dict[str, int]) -> None:
+    """Files of the user's must be sound, and every dimension that was given must be one of some model."""
+    from harness import zoo
+    from harness.spec import prepare
+
+    models = {model for table in suite.comparisons for model in table.models}
+    loaded = [prepare.find(model) for model in sorted(models) if shapes or model not in zoo.names()]
+    free = set().union(*(prepare.free_dimensions(model) for model in loaded))
+    for name in shapes.keys() - free:
+        raise HarnessError(
+            f"--shape {name}: no model of this run has such a dimension", did_you_mean(name, sorted(free))
+        )
+
+
 def _batch(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise HarnessError(f"--batch {text}: a batch is a whole number, 1 or more")
@@ -237,6 +252,20 @@ def _carry_out(plan: Plan, journal: Journal, arguments: dict[str, Any], earlier:
             _finish(folder)
         raise
     _finish(folder)
+    _check_compared(folder)
+
+
+def _check_compared(folder: Path) -> None:
+    """A run in which no framework could do anything that was asked is an error, though everything is on record."""
+    from harness import results
+
+    cells = results.load(folder).cells
+    cells = cells[cells.adapter != results.NULL_ADAPTER]
+    if len(cells) and cells.status.eq("unsupported").all():
+        reasons = "; ".join(f"{row.adapter}: {row.reason}" for row in cells.drop_duplicates("adapter").itertuples())
+        raise HarnessError(
+            f"no framework could do what was asked: {reasons}", "`harness doctor` says what can run here."
+        )
 
 
 def _given_interpreters(given: list[str], chosen: list[AdapterSpec]) -> dict[str, str]:

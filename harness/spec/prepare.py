@@ -115,5 +115,11 @@ def find(name: str) -> model.Model:
     return model.load(zoo.path(name, home() / "models"))
 
 
+def free_dimensions(source: model.Model) -> set[str]:
+    """Names of the dimensions that a model's inputs leave free."""
+    dims = [dim for value in source.proto.graph.input for dim in value.type.tensor_type.shape.dim]
+    return {dim.dim_param for dim in dims if dim.dim_param}
+
+
 def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
