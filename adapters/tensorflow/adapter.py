@@ -11,7 +11,19 @@ import tensorflow as tf
 from ..kit.arrays import carrier
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
-from . import elementwise, image, layers, optimizers, quantised, reductions, shapes
+from . import (
+    elementwise,
+    image,
+    losses,
+    matrices,
+    normalisation,
+    optimizers,
+    quantised,
+    recurrent,
+    reductions,
+    shapes,
+    transforms,
+)
 from .calls import Calls
 from .common import dtype_of
 from .target import Target, lowering_for
@@ -25,7 +37,9 @@ LARGEST_CONSTANT_BYTES = 1 << 24
 MOST_CONSTANT_BYTES = 1 << 28
 
 OPERATORS = {}
-for _module in (elementwise, shapes, reductions, quantised, image, layers):
+for _module in (
+    elementwise, shapes, reductions, matrices, transforms, image, normalisation, recurrent, losses, quantised,
+):  # fmt: skip
     OPERATORS.update(operators_of(_module))
 
 

@@ -1,7 +1,8 @@
-"""What operator functions share: element types, known operands, layouts of channel vectors."""
+"""What operator functions share: element types, known operands, axes and layouts."""
 
 from __future__ import annotations
 
+import numpy
 import tensorflow as tf
 
 from ..kit.interface import Unsupported
@@ -46,6 +47,15 @@ def extents(x):
     return x.shape.as_list()
 
 
+def spatial_axes(x, layout):
+    rank = len(x.shape)
+    return list(range(1, rank - 1)) if layout == "NHWC" else list(range(2, rank))
+
+
+def channels_of(x, layout):
+    return extents(x)[-1 if layout == "NHWC" else 1]
+
+
 def channelwise(v, x):
     """[C] so that it broadcasts against [N, C, ...]."""
     return tf.reshape(v, [-1] + [1] * (len(x.shape) - 2))
@@ -56,6 +66,17 @@ def on_images(x, layout, function):
     if layout == "NHWC":
         return function(x)
     return to_channels_first(function(to_channels_last(x)))
+
+
+def along_last_axis(x, axis, function):
+    """Apply a function of the last axis, with one result or a tuple of them, to another axis."""
+    rank = len(x.shape)
+    axis = axis % rank
+    if axis == rank - 1:
+        return function(x)
+    perm = [i for i in range(rank) if i != axis] + [axis]
+    back = numpy.argsort(perm)
+    return tf.nest.map_structure(lambda y: tf.transpose(y, back), function(tf.transpose(x, perm)))
 
 
 #: Types that few TensorFlow kernels take, and one that holds all their values.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ..kit.interface import Unsupported
-from .common import INT4, UINT4, as_row, dtype_of, extents, in_float, is_float, widened
+from .common import INT4, UINT4, as_row, dtype_of, extents, in_float, is_float, scalar, widened
 
 
 def Abs(x):
@@ -192,6 +192,19 @@ def ThresholdedRelu(x, *, alpha=1.0):
 
 def BitwiseNot(x):
     return tf.bitwise.invert(x)
+
+
+def Dropout(x, ratio=0.5, training_mode=0, *, seed=None):
+    training = scalar(training_mode, "training_mode")
+    ratio = scalar(ratio, "ratio")
+    if not training or ratio == 0:
+        return tf.identity(x), tf.ones(x.shape, tf.bool)
+    if seed is not None:
+        raise Unsupported(
+            "seed={}: TensorFlow's generator gives other numbers than the seed was meant for".format(seed)
+        )
+    kept = tf.random.uniform(x.shape) >= ratio
+    return tf.where(kept, x / (1 - ratio), tf.zeros_like(x)), kept
 
 
 def Add(a, b):

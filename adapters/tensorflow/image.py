@@ -1,7 +1,7 @@
-"""Convolutions and pools.
+"""Operators on images: convolutions, pools, resizing and sampling.
 
-They take layout="NHWC" from the layout planner; without it they transpose around TensorFlow's channels-last kernels,
-the only ones that a CPU has.
+Convolutions and pools take layout="NHWC" from the layout planner; without it they transpose around TensorFlow's
+channels-last kernels, the only ones that a CPU has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..kit.arrays import element_count
 from ..kit.interface import Unsupported
-from .common import extents, is_float, known, on_images
+from .common import extents, is_float, known, on_images, spatial_axes
 from .resize import resized
 from .sampling import deformed_convolution, grid_sample, region_align
 from .target import target
@@ -29,22 +29,17 @@ from .windows import (
 )
 
 
+def _spatial_extents(x, layout):
+    return [extents(x)[axis] for axis in spatial_axes(x, layout)]
+
+
 def Conv(
-    x,
-    w,
-    b=None,
-    *,
-    auto_pad="NOTSET",
-    dilations=None,
-    group=1,
-    kernel_shape=None,
-    pads=None,
-    strides=None,
+    x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None,
     layout="NCHW",
-):
+):  # fmt: skip
     if layout == "NCHW":
         w = kernel_to_channels_last(w)
-    window = Window(_last(x, layout), extents(w)[:-2], strides, dilations, pads, auto_pad)
+    window = Window(_spatial_extents(x, layout), extents(w)[:-2], strides, dilations, pads, auto_pad)
 
     def convolution(x):
         y = convolve(x, w, window, group)
@@ -53,32 +48,13 @@ def Conv(
     return on_images(x, layout, convolution)
 
 
-class _last:
-    """The shape that an image has, or would have, channels-last."""
-
-    def __init__(self, x, layout):
-        shape = extents(x)
-        self.shape = shape if layout == "NHWC" else [shape[0]] + shape[2:] + [shape[1]]
-
-
 def ConvTranspose(
-    x,
-    w,
-    b=None,
-    *,
-    auto_pad="NOTSET",
-    dilations=None,
-    group=1,
-    kernel_shape=None,
-    output_padding=None,
-    output_shape=None,
-    pads=None,
-    strides=None,
-    layout="NCHW",
-):
+    x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, output_padding=None,
+    output_shape=None, pads=None, strides=None, layout="NCHW",
+):  # fmt: skip
     if layout == "NCHW":
         w = kernel_to_channels_last(w)
-    inputs, kernel = _last(x, layout).shape[1:-1], extents(w)[:-2]
+    inputs, kernel = _spatial_extents(x, layout), extents(w)[:-2]
     rank = len(inputs)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
     extra, pads = output_padding or [0] * rank, list(pads or [0] * (2 * rank))
@@ -104,19 +80,11 @@ def ConvTranspose(
 
 
 def MaxPool(
-    x,
-    *,
-    kernel_shape,
-    auto_pad="NOTSET",
-    ceil_mode=0,
-    dilations=None,
-    pads=None,
-    storage_order=0,
-    strides=None,
+    x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, pads=None, storage_order=0, strides=None,
     layout="NCHW",
-):
+):  # fmt: skip
     """The second output, where the largest elements lie, only channels-first: it counts in that order."""
-    window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    window = Window(_spatial_extents(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     plain = len(window.kernel) == 2 and not window.dilated and is_float(x)
     if layout == "NCHW" and plain and not target().compiled:
         return _max_pool_and_places(x, window, storage_order)
@@ -141,61 +109,37 @@ def _max_pool_and_places(x, window, storage_order):
 
 
 def AveragePool(
-    x,
-    *,
-    kernel_shape,
-    auto_pad="NOTSET",
-    ceil_mode=0,
-    count_include_pad=0,
-    dilations=None,
-    pads=None,
-    strides=None,
+    x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, count_include_pad=0, dilations=None, pads=None, strides=None,
     layout="NCHW",
-):
-    window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+):  # fmt: skip
+    window = Window(_spatial_extents(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return on_images(x, layout, lambda x: average_pool(x, window, count_include_pad))
 
 
 def LpPool(
     x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, p=2, pads=None, strides=None, layout="NCHW"
 ):
-    window = Window(_last(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    window = Window(_spatial_extents(x, layout), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     return on_images(x, layout, lambda x: sum_pool(tf.abs(x) ** p, window) ** (1 / p))
 
 
-def spatial(x, layout):
-    rank = len(x.shape)
-    return list(range(1, rank - 1)) if layout == "NHWC" else list(range(2, rank))
-
-
 def GlobalAveragePool(x, *, layout="NCHW"):
-    return tf.reduce_mean(x, spatial(x, layout), keepdims=True)
+    return tf.reduce_mean(x, spatial_axes(x, layout), keepdims=True)
 
 
 def GlobalMaxPool(x, *, layout="NCHW"):
-    return tf.reduce_max(x, spatial(x, layout), keepdims=True)
+    return tf.reduce_max(x, spatial_axes(x, layout), keepdims=True)
 
 
 def GlobalLpPool(x, *, p=2, layout="NCHW"):
-    return tf.reduce_sum(tf.abs(x) ** p, spatial(x, layout), keepdims=True) ** (1 / p)
+    return tf.reduce_sum(tf.abs(x) ** p, spatial_axes(x, layout), keepdims=True) ** (1 / p)
 
 
 def Resize(
-    x,
-    roi=None,
-    scales=None,
-    sizes=None,
-    *,
-    antialias=0,
-    axes=None,
-    coordinate_transformation_mode="half_pixel",
-    cubic_coeff_a=-0.75,
-    exclude_outside=0,
-    extrapolation_value=0.0,
-    keep_aspect_ratio_policy="stretch",
-    mode="nearest",
+    x, roi=None, scales=None, sizes=None, *, antialias=0, axes=None, coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75, exclude_outside=0, extrapolation_value=0.0, keep_aspect_ratio_policy="stretch", mode="nearest",
     nearest_mode="round_prefer_floor",
-):
+):  # fmt: skip
     return resized(
         x,
         known(roi, "roi"),
@@ -218,20 +162,10 @@ def GridSample(x, grid, *, align_corners=0, mode="linear", padding_mode="zeros")
 
 
 def DeformConv(
-    x,
-    w,
-    offset,
-    b=None,
-    mask=None,
-    *,
-    dilations=None,
-    group=1,
-    kernel_shape=None,
-    offset_group=1,
-    pads=None,
+    x, w, offset, b=None, mask=None, *, dilations=None, group=1, kernel_shape=None, offset_group=1, pads=None,
     strides=None,
-):
-    window = Window(_last(x, "NCHW"), extents(w)[2:], strides, dilations, pads)
+):  # fmt: skip
+    window = Window(extents(x)[2:], extents(w)[2:], strides, dilations, pads)
 
     def convolution(x):
         y = deformed_convolution(x, w, offset, mask, window, group, offset_group)
@@ -241,17 +175,9 @@ def DeformConv(
 
 
 def RoiAlign(
-    x,
-    regions,
-    batches,
-    *,
-    coordinate_transformation_mode="half_pixel",
-    mode="avg",
-    output_height=1,
-    output_width=1,
-    sampling_ratio=0,
-    spatial_scale=1.0,
-):
+    x, regions, batches, *, coordinate_transformation_mode="half_pixel", mode="avg", output_height=1, output_width=1,
+    sampling_ratio=0, spatial_scale=1.0,
+):  # fmt: skip
     aligned = coordinate_transformation_mode == "half_pixel"
     size = (output_height, output_width)
     image = to_channels_last(x)

@@ -9,7 +9,7 @@ from ..kit.interface import Unsupported
 from .common import INT4, UINT4, channelwise, dtype_of, extents
 from .elementwise import NARROWEST, Cast
 from .image import Conv
-from .reductions import MatMul
+from .matrices import MatMul
 
 
 def _along(v, x, axis, block_size=0):
@@ -89,18 +89,9 @@ def _requantised(whole, scale, y_scale, y_zero_point):
 
 
 def ConvInteger(
-    x,
-    w,
-    x_zero=None,
-    w_zero=None,
-    *,
-    auto_pad="NOTSET",
-    dilations=None,
-    group=1,
-    kernel_shape=None,
-    pads=None,
+    x, w, x_zero=None, w_zero=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None,
     strides=None,
-):
+):  # fmt: skip
     """Exact: doubles hold every sum of products of bytes."""
     x, w = _centred(x, x_zero, tf.float64), _centred(w, w_zero, tf.float64)
     y = Conv(x, w, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides)
@@ -108,23 +99,9 @@ def ConvInteger(
 
 
 def QLinearConv(
-    x,
-    x_scale,
-    x_zero,
-    w,
-    w_scale,
-    w_zero,
-    y_scale,
-    y_zero,
-    b=None,
-    *,
-    auto_pad="NOTSET",
-    dilations=None,
-    group=1,
-    kernel_shape=None,
-    pads=None,
-    strides=None,
-):
+    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, b=None, *, auto_pad="NOTSET", dilations=None, group=1,
+    kernel_shape=None, pads=None, strides=None,
+):  # fmt: skip
     whole = ConvInteger(
         x, w, x_zero, w_zero, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides
     )

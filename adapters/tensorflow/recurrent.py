@@ -137,7 +137,12 @@ def _halves(b, direction):
     return (None, None) if b is None else tf.split(b[direction], 2)
 
 
-def rnn(layer, w, r, b, h, hidden):
+def RNN(
+    x, w, r, b=None, lengths=None, h=None, *, hidden_size, activation_alpha=None, activation_beta=None,
+    activations=None, clip=None, direction="forward", layout=0,
+):  # fmt: skip
+    layer = Layer(x, lengths, direction, layout, clip, activations, activation_alpha, activation_beta, ["Tanh"])
+
     def cell_of(direction):
         (f,) = layer.functions[direction]
         wb, rb = _halves(b, direction)
@@ -147,42 +152,54 @@ def rnn(layer, w, r, b, h, hidden):
 
         return w[direction], None if wb is None else wb + rb, cell
 
-    return layer.run(cell_of, [layer.initial(h, hidden)])
+    return layer.run(cell_of, [layer.initial(h, hidden_size)])
 
 
-def gru(layer, w, r, b, h, hidden, linear_before_reset):
+def GRU(
+    x, w, r, b=None, lengths=None, h=None, *, hidden_size, activation_alpha=None, activation_beta=None,
+    activations=None, clip=None, direction="forward", layout=0, linear_before_reset=0,
+):  # fmt: skip
     """Gates in ONNX's order: update z, reset r, hidden h."""
+    layer = Layer(
+        x, lengths, direction, layout, clip, activations, activation_alpha, activation_beta, ["Sigmoid", "Tanh"]
+    )
 
     def cell_of(direction):
         f, g = layer.functions[direction]
         wb, rb = _halves(b, direction)
-        r_gates, r_hidden = r[direction][: 2 * hidden], r[direction][2 * hidden :]
+        r_gates, r_hidden = r[direction][: 2 * hidden_size], r[direction][2 * hidden_size :]
         bias, hidden_bias = wb, None
         if b is not None and linear_before_reset:
-            bias = wb + tf.concat([rb[: 2 * hidden], tf.zeros_like(rb[2 * hidden :])], 0)
-            hidden_bias = rb[2 * hidden :]
+            bias = wb + tf.concat([rb[: 2 * hidden_size], tf.zeros_like(rb[2 * hidden_size :])], 0)
+            hidden_bias = rb[2 * hidden_size :]
         elif b is not None:
             bias = wb + rb
 
         def cell(x, states):
             (h,) = states
-            gates = f(layer.clip(x[:, : 2 * hidden] + tf.matmul(h, r_gates, transpose_b=True)))
+            gates = f(layer.clip(x[:, : 2 * hidden_size] + tf.matmul(h, r_gates, transpose_b=True)))
             z, reset = tf.split(gates, 2, axis=1)
             if linear_before_reset:
                 past = tf.matmul(h, r_hidden, transpose_b=True)
                 past = reset * (past if hidden_bias is None else past + hidden_bias)
             else:
                 past = tf.matmul(reset * h, r_hidden, transpose_b=True)
-            candidate = g(layer.clip(x[:, 2 * hidden :] + past))
+            candidate = g(layer.clip(x[:, 2 * hidden_size :] + past))
             return ((1 - z) * candidate + z * h,)
 
         return w[direction], bias, cell
 
-    return layer.run(cell_of, [layer.initial(h, hidden)])
+    return layer.run(cell_of, [layer.initial(h, hidden_size)])
 
 
-def lstm(layer, w, r, b, h, c, p, hidden, input_forget):
+def LSTM(
+    x, w, r, b=None, lengths=None, h=None, c=None, p=None, *, hidden_size, activation_alpha=None, activation_beta=None,
+    activations=None, clip=None, direction="forward", input_forget=0, layout=0,
+):  # fmt: skip
     """Gates in ONNX's order: input, output, forget, cell."""
+    layer = Layer(
+        x, lengths, direction, layout, clip, activations, activation_alpha, activation_beta, ["Sigmoid", "Tanh", "Tanh"]
+    )
 
     def cell_of(direction):
         f, g, last = layer.functions[direction]
@@ -204,4 +221,4 @@ def lstm(layer, w, r, b, h, c, p, hidden, input_forget):
 
         return w[direction], None if wb is None else wb + rb, cell
 
-    return layer.run(cell_of, [layer.initial(h, hidden), layer.initial(c, hidden)])
+    return layer.run(cell_of, [layer.initial(h, hidden_size), layer.initial(c, hidden_size)])

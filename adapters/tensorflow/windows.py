@@ -29,12 +29,13 @@ def kernel_to_channels_last(w):
 class Window:
     """Where a window of `kernel` taps stands on each spatial axis.
 
+    extents: of the image, on its spatial axes.
     pads: [(begin, end), ...], with what ceil_mode adds at the end; given: the pads without that.
     outputs: the number of positions on each axis.
     """
 
-    def __init__(self, x, kernel, strides=None, dilations=None, pads=None, auto_pad="NOTSET", ceil_mode=0):
-        self.extents = [int(extent) for extent in x.shape[1:-1]]
+    def __init__(self, extents, kernel, strides=None, dilations=None, pads=None, auto_pad="NOTSET", ceil_mode=0):
+        self.extents = list(extents)
         rank = len(self.extents)
         self.kernel = [int(extent) for extent in kernel]
         self.strides = list(strides or [1] * rank)

@@ -1,0 +1,56 @@
+"""Products of matrices, and determinants."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ..kit.arrays import element_count
+from ..kit.interface import Unsupported
+from .common import as_row, extents, is_float, widened
+from .target import target
+
+
+def MatMul(a, b):
+    if len(a.shape) == 1 and len(b.shape) == 1:
+        return tf.reduce_sum(a * b)
+    if len(a.shape) == 1:
+        return tf.squeeze(MatMul(tf.expand_dims(a, 0), b), -2)
+    if len(b.shape) == 1:
+        return tf.squeeze(MatMul(a, tf.expand_dims(b, 1)), -1)
+    if a.dtype in (tf.float16, tf.bfloat16) and target().device == "cpu":
+        raise Unsupported("{} on a CPU: rounded at every step, it misses ONNX's tolerances".format(a.dtype.name))
+    if len(a.shape) > 2 and len(b.shape) == 2:
+        # One product over all rows, as Keras does: the gradient of the matrix is one product too.
+        shape = extents(a)
+        return tf.reshape(
+            MatMul(tf.reshape(a, [element_count(shape[:-1]), shape[-1]]), b), shape[:-1] + extents(b)[-1:]
+        )
+    return widened(tf.matmul, a, b)
+
+
+def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
+    y = tf.matmul(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
+    if alpha != 1:
+        y = _scaled(y, alpha)
+    if c is None:
+        return y
+    if beta != 1:
+        c = _scaled(c, beta)
+    c = as_row(c, y)
+    return tf.nn.bias_add(y, c) if extents(c) == extents(y)[1:] else y + c
+
+
+def _scaled(x, factor):
+    if is_float(x):
+        return factor * x
+    if factor != int(factor):
+        raise Unsupported("integers times {}".format(factor))
+    return int(factor) * x
+
+
+def Einsum(*tensors, equation):
+    return tf.einsum(equation.replace(" ", ""), *tensors)
+
+
+def Det(x):
+    return tf.linalg.det(x)
