@@ -137,7 +137,8 @@ def test_the_memory_pass_reports_the_peak_of_its_own_steps(small, tmp_path) -> N
         peaks = worker.ask("memory", 20, network=1, what="infer", scope="device", inputs=str(small[1]), steps=2)
     finally:
         worker.end()
-    assert peaks["peak_host_bytes"] >= peaks["resident_bytes"] > 10**6
+    slack = 2**20  # the kernel counts pages in batches
+    assert peaks["peak_host_bytes"] + slack >= peaks["resident_bytes"] > 10**6
 
 
 OLD_AND_NEW = sorted(uv.interpreters().keys() & {f"3.{minor}" for minor in range(7, 14)}, key=lambda v: int(v[2:]))

@@ -33,9 +33,10 @@ def _status() -> Dict[str, int]:
 
 def peak_bytes() -> int:
     """Highest resident size since `reset_peak`, or since the process began where that cannot be reset."""
-    peak = _status().get("VmHWM")
-    if peak is not None:
-        return peak
+    sizes = _status()
+    if "VmHWM" in sizes:
+        # The kernel brings its counters up to date in batches: the peak can lag behind the size by some pages.
+        return max(sizes["VmHWM"], sizes.get("VmRSS", 0))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -167,10 +167,11 @@ class Worker:
         for _ in range(steps):
             step()
         loaded.network.synchronize()
+        resident = memory.resident_bytes()
         return {
             "peak_host_bytes": memory.peak_bytes(),
             "resettable": resettable,
-            "resident_bytes": memory.resident_bytes(),
+            "resident_bytes": resident,
             "allocator": loaded.network.memory(),
         }
 
