@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
+from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
 from .elementwise import Max
 from .graph import axis_of, call, calls, concat, constant, expand, first_largest, reshape, scale, take
 from .reductions import ReduceL1, ReduceL2, ReduceMax
@@ -48,35 +49,22 @@ def MatMul(a, b):
 # Convolution and pooling
 
 
-def _same(extent, kernel, stride, dilation, upper):
-    """Padding so that the output has ceil(extent / stride) positions."""
-    total = max((-(-extent // stride) - 1) * stride + (kernel - 1) * dilation + 1 - extent, 0)
-    small = total // 2
-    return (small, total - small) if upper else (total - small, small)
-
-
 def _windows(x, kernel, strides, pads, dilations, auto_pad):
     """Strides, dilations, and padding before and after, of each spatial axis."""
     rank = x.rank - 2
     strides = list(strides) if strides is not None else [1] * rank
     dilations = list(dilations) if dilations is not None else [1] * rank
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        pairs = [_same(*each, auto_pad == "SAME_UPPER") for each in zip(x.shape[2:], kernel, strides, dilations)]
-        pads = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
-    elif auto_pad == "VALID" or pads is None:
-        pads = [0] * (2 * rank)
+    before, after = spatial_pads(x.shape[2:], spans_of(kernel, dilations), strides, auto_pad, pads)
+    pads = before + after
     if min(pads, default=0) < 0:
         raise Unsupported("Caffe2 does not crop by negative pads")
-    return strides, dilations, list(pads)
+    return strides, dilations, pads
 
 
 def _positions(x, kernel, strides, dilations, pads):
     """How many windows fit along each spatial axis."""
     rank = len(kernel)
-    return [
-        (x.shape[2 + i] + pads[i] + pads[rank + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
-        for i in range(rank)
-    ]
+    return positions(x.shape[2:], spans_of(kernel, dilations), strides, pads[:rank], pads[rank:])
 
 
 def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, pads=None, strides=None):
@@ -100,21 +88,15 @@ def ConvTranspose(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, k
         if rank != 1:
             raise Unsupported(f"Caffe2's ConvTranspose has 2 spatial axes, not {rank}")
         return _conv_transpose_1d(x, w, b, auto_pad, group, kernel, extra, output_shape, pads, strides)
-    full = [strides[i] * (x.shape[2 + i] - 1) + extra[i] + kernel[i] for i in range(rank)]
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER") and output_shape is None:
-        output_shape = [x.shape[2 + i] * strides[i] for i in range(rank)]
-    if output_shape is not None:
-        totals = [full[i] - output_shape[-rank:][i] for i in range(rank)]
-        small = [total // 2 for total in totals]
-        large = [total - half for total, half in zip(totals, small)]
-        pads = small + large if auto_pad == "SAME_UPPER" else large + small
-    elif pads is None or auto_pad == "VALID":
-        pads = [0] * (2 * rank)
+    whole = transposed_extents(x.shape[2:], kernel, strides, extra)
+    before, after = transposed_pads(x.shape[2:], whole, strides, auto_pad, pads, output_shape)
+    pads = before + after
     if min(pads) < 0 or any(e >= s for e, s in zip(extra, strides)):
         raise Unsupported("Caffe2's ConvTranspose has no negative pads, and no output_padding beyond the stride")
-    shape = [x.shape[0], w.shape[1] * group] + [full[i] - pads[i] - pads[rank + i] for i in range(rank)]
+    kept = [extent - first - last for extent, first, last in zip(whole, before, after)]
+    shape = [x.shape[0], w.shape[1] * group] + kept
     inputs = [x, w] if b is None else [x, w, b]
-    return call("ConvTranspose", *inputs, shape=shape, kernels=kernel, strides=strides, pads=list(pads), adjs=extra,
+    return call("ConvTranspose", *inputs, shape=shape, kernels=kernel, strides=strides, pads=pads, adjs=extra,
                 group=group, order="NCHW")  # fmt: skip
 
 
@@ -151,17 +133,12 @@ def _pool(op, x, kernel, strides, pads, dilations, auto_pad, ceil_mode, **argume
     return call(op, x, shape=shape, kernels=kernel, strides=strides, pads=pads, order="NCHW", **arguments)
 
 
-def _ceil_pads(x, kernel, strides, pads):
-    """Padding that lets as many windows fit as ONNX's ceil_mode has; none may start beyond the padded input."""
-    rank = len(kernel)
-    pads = list(pads)
-    for i in range(rank):
-        extent = x.shape[2 + i] + pads[i] + pads[rank + i]
-        count = -(-(extent - kernel[i]) // strides[i]) + 1
-        if (count - 1) * strides[i] >= x.shape[2 + i] + pads[i]:
-            count -= 1
-        pads[rank + i] = max(pads[rank + i], pads[rank + i] + (count - 1) * strides[i] + kernel[i] - extent)
-    return pads
+def _ceil_pads(x, spans, strides, pads):
+    """Padding that lets as many windows fit as ONNX's ceil_mode has."""
+    rank, extents = len(spans), x.shape[2:]
+    before, after = pads[:rank], pads[rank:]
+    counts = positions(extents, spans, strides, before, after, ceil_mode=1)
+    return before + [max(pair) for pair in zip(after, reach_after(extents, spans, strides, before, counts))]
 
 
 def AveragePool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, count_include_pad=0, dilations=None, pads=None,
@@ -178,7 +155,7 @@ def MaxPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, 
     kernel = list(kernel_shape)
     strides, dilations, pads = _windows(x, kernel, strides, pads, dilations, auto_pad)
     if ceil_mode:
-        pads = _ceil_pads(x, [dilations[i] * (size - 1) + 1 for i, size in enumerate(kernel)], strides, pads)
+        pads = _ceil_pads(x, spans_of(kernel, dilations), strides, pads)
     if not dilated and x.graph.pools_once(x.shape, pads):
         return _pool("MaxPool", x, kernel, strides, pads, None, "NOTSET", 0)
     return _max_of_windows(x, kernel, strides, dilations, pads)

@@ -15,21 +15,10 @@ from .symbols import F, constant
 
 @in_float32
 def Resize(
-    x,
-    *,
-    roi=None,
-    scales=None,
-    sizes=None,
-    antialias=0,
-    axes=None,
-    coordinate_transformation_mode="half_pixel",
-    cubic_coeff_a=-0.75,
-    exclude_outside=0,
-    extrapolation_value=0.0,
-    keep_aspect_ratio_policy="stretch",
-    mode="nearest",
-    nearest_mode="round_prefer_floor",
-):
+    x, *, roi=None, scales=None, sizes=None, antialias=0, axes=None, coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75, exclude_outside=0, extrapolation_value=0.0, keep_aspect_ratio_policy="stretch",
+    mode="nearest", nearest_mode="round_prefer_floor",
+):  # fmt: skip
     """One axis after the other: nearest picks, the others multiply by a matrix of weights."""
     axes = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
     if scales:

@@ -7,6 +7,7 @@ import itertools
 import numpy
 
 from ..kit.interface import Unsupported
+from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
 from .ops import FLOATS, INTEGERS, Where, broadcast_to, cast, full, in_float32, require, reshape, scaled, squared
 from .ops_shape import pad, take_slices
 from .symbols import F, constant
@@ -67,21 +68,6 @@ def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
 # Convolutions.
 
 
-def _spatial_pads(auto_pad, pads, extents, kernel, strides, dilations):
-    """[(before, after)] for each spatial axis."""
-    rank = len(kernel)
-    if auto_pad in ("NOTSET", ""):
-        return list(zip(pads[:rank], pads[rank:])) if pads else [(0, 0)] * rank
-    if auto_pad == "VALID":
-        return [(0, 0)] * rank
-    result = []
-    for extent, window, stride, dilation in zip(extents, kernel, strides, dilations):
-        total = max(0, (-(-extent // stride) - 1) * stride + (window - 1) * dilation + 1 - extent)
-        small, large = total // 2, total - total // 2
-        result.append((small, large) if auto_pad == "SAME_UPPER" else (large, small))
-    return result
-
-
 def _split_pads(x, pads, value=0):
     """What MXNet can pad by itself (the same on both sides), and x with the rest padded explicitly."""
     if all(before == after for before, after in pads):
@@ -97,7 +83,8 @@ def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_sha
     if rank > 3:
         raise Unsupported("MXNet convolves in one to three dimensions, this has %d" % rank)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    x, symmetric = _split_pads(x, _spatial_pads(auto_pad, pads, x.shape[2:], kernel, strides, dilations))
+    before, after = spatial_pads(x.shape[2:], spans_of(kernel, dilations), strides, auto_pad, pads)
+    x, symmetric = _split_pads(x, list(zip(before, after)))
     attributes = {
         "kernel": kernel,
         "stride": tuple(strides),
@@ -112,19 +99,9 @@ def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_sha
 
 @in_float32
 def ConvTranspose(
-    x,
-    w,
-    b=None,
-    *,
-    auto_pad="NOTSET",
-    dilations=None,
-    group=1,
-    kernel_shape=None,
-    output_padding=None,
-    output_shape=None,
-    pads=None,
-    strides=None,
-):
+    x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None, output_padding=None,
+    output_shape=None, pads=None, strides=None,
+):  # fmt: skip
     """All of the transposed convolution, then cropped (or, by output_padding, grown) to what ONNX keeps of it."""
     kernel = w.shape[2:]
     rank = len(kernel)
@@ -133,8 +110,8 @@ def ConvTranspose(
         raise Unsupported("MXNet convolves in one to three dimensions, this has %d" % rank)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
     extra = output_padding or [0] * rank
-    whole = [(extent - 1) * s + (k - 1) * d + 1 for extent, s, k, d in zip(x.shape[2:], strides, kernel, dilations)]
-    kept = _transposed_pads(auto_pad, pads, output_shape, whole, extra, x.shape[2:], strides)
+    whole = transposed_extents(x.shape[2:], spans_of(kernel, dilations), strides, extra)
+    before, after = transposed_pads(x.shape[2:], whole, strides, auto_pad, pads, output_shape)
     y = F.Deconvolution(
         x,
         w,
@@ -145,24 +122,10 @@ def ConvTranspose(
         num_group=group,
         no_bias=True,
     )
-    y = pad(y, [(0, 0), (0, 0)] + [(0, max(0, e - after)) for e, (_, after) in zip(extra, kept)])
-    ends = [n + e - after for n, e, (_, after) in zip(whole, extra, kept)]
-    y = take_slices(y, [slice(None)] * 2 + [slice(before, end) for (before, _), end in zip(kept, ends)])
+    y = pad(y, [(0, 0), (0, 0)] + [(0, max(0, more - last)) for more, last in zip(extra, after)])
+    ends = [extent - last for extent, last in zip(whole, after)]
+    y = take_slices(y, [slice(None)] * 2 + [slice(*kept) for kept in zip(before, ends)])
     return y if b is None else F._npi_add(y, _channels(b, y.ndim))
-
-
-def _transposed_pads(auto_pad, pads, output_shape, whole, extra, extents, strides):
-    if output_shape is None and auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        output_shape = [extent * stride for extent, stride in zip(extents, strides)]
-    if output_shape is None:
-        rank = len(whole)
-        return list(zip(pads[:rank], pads[rank:])) if pads and auto_pad == "NOTSET" else [(0, 0)] * rank
-    result = []
-    for n, e, wanted in zip(whole, extra, output_shape[-len(whole) :]):
-        total = n + e - wanted
-        small, large = total // 2, total - total // 2
-        result.append((small, large) if auto_pad == "SAME_UPPER" else (large, small))
-    return result
 
 
 def _channels(value, rank):
@@ -173,26 +136,15 @@ def _channels(value, rank):
 # Pooling.
 
 
-def _windows(x, kernel, strides, pads, dilations, ceil_mode):
-    """The pads with what ceil_mode adds behind, and the output's extents."""
-    grown, extents = [], []
-    for extent, window, stride, (before, after), dilation in zip(x.shape[2:], kernel, strides, pads, dilations):
-        span = (window - 1) * dilation + 1
-        room = extent + before + after - span
-        count = (-(-room // stride) if ceil_mode else room // stride) + 1
-        if ceil_mode and (count - 1) * stride >= extent + before:
-            count -= 1  # a window must start inside the data or the pads before it
-        extents.append(count)
-        grown.append((before, max(after, (count - 1) * stride + span - extent - before)))
-    return grown, extents
-
-
 def _pooling_geometry(x, auto_pad, ceil_mode, dilations, kernel, pads, strides):
-    rank = len(kernel)
+    """Strides, dilations, pads, the pads with what ceil_mode adds behind, and the output's extents."""
+    rank, inputs = len(kernel), x.shape[2:]
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    pads = _spatial_pads(auto_pad, pads, x.shape[2:], kernel, strides, dilations)
-    grown, extents = _windows(x, kernel, strides, pads, dilations, ceil_mode)
-    return strides, dilations, pads, grown, extents
+    spans = spans_of(kernel, dilations)
+    before, after = spatial_pads(inputs, spans, strides, auto_pad, pads)
+    extents = positions(inputs, spans, strides, before, after, ceil_mode)
+    reach = reach_after(inputs, spans, strides, before, extents)
+    return strides, dilations, list(zip(before, after)), list(zip(before, map(max, after, reach))), extents
 
 
 def _views(x, kernel, strides, dilations, extents):

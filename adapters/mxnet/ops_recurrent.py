@@ -25,24 +25,10 @@ FUNCTIONS = {
 
 
 def LSTM(
-    x,
-    w,
-    r,
-    b=None,
-    sequence_lens=None,
-    initial_h=None,
-    initial_c=None,
-    peepholes=None,
-    *,
-    activation_alpha=None,
-    activation_beta=None,
-    activations=None,
-    clip=None,
-    direction="forward",
-    hidden_size=None,
-    input_forget=0,
+    x, w, r, b=None, sequence_lens=None, initial_h=None, initial_c=None, peepholes=None, *, activation_alpha=None,
+    activation_beta=None, activations=None, clip=None, direction="forward", hidden_size=None, input_forget=0,
     layout=0,
-):
+):  # fmt: skip
     if input_forget:
         raise Unsupported("input_forget=1")
     layer = Layer("LSTM", x, w, r, b, (initial_h, initial_c), sequence_lens, activations, clip, direction, layout)
@@ -52,22 +38,9 @@ def LSTM(
 
 
 def GRU(
-    x,
-    w,
-    r,
-    b=None,
-    sequence_lens=None,
-    initial_h=None,
-    *,
-    activation_alpha=None,
-    activation_beta=None,
-    activations=None,
-    clip=None,
-    direction="forward",
-    hidden_size=None,
-    layout=0,
-    linear_before_reset=0,
-):
+    x, w, r, b=None, sequence_lens=None, initial_h=None, *, activation_alpha=None, activation_beta=None,
+    activations=None, clip=None, direction="forward", hidden_size=None, layout=0, linear_before_reset=0,
+):  # fmt: skip
     layer = Layer("GRU", x, w, r, b, (initial_h,), sequence_lens, activations, clip, direction, layout)
     if linear_before_reset and layer.standard:
         return layer.fused("gru")
@@ -75,21 +48,9 @@ def GRU(
 
 
 def RNN(
-    x,
-    w,
-    r,
-    b=None,
-    sequence_lens=None,
-    initial_h=None,
-    *,
-    activation_alpha=None,
-    activation_beta=None,
-    activations=None,
-    clip=None,
-    direction="forward",
-    hidden_size=None,
-    layout=0,
-):
+    x, w, r, b=None, sequence_lens=None, initial_h=None, *, activation_alpha=None, activation_beta=None,
+    activations=None, clip=None, direction="forward", hidden_size=None, layout=0,
+):  # fmt: skip
     layer = Layer("RNN", x, w, r, b, (initial_h,), sequence_lens, activations, clip, direction, layout)
     kinds = set(layer.activations)
     if layer.fusable and kinds in ({"Tanh"}, {"Relu"}):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ..kit.arrays import element_count
 from ..kit.interface import Unsupported
+from ..kit.windows import spans_of, transposed_extents, transposed_pads
 from .common import extents, is_float, known, on_images, spatial_axes
 from .resize import resized
 from .sampling import deformed_convolution, grid_sample, region_align
@@ -57,18 +58,10 @@ def ConvTranspose(
     inputs, kernel = _spatial_extents(x, layout), extents(w)[:-2]
     rank = len(inputs)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    extra, pads = output_padding or [0] * rank, list(pads or [0] * (2 * rank))
-    # All that the inputs reach, and how much of it is cut off.
-    full = [s * (n - 1) + e + (k - 1) * d + 1 for s, n, e, k, d in zip(strides, inputs, extra, kernel, dilations)]
-    if output_shape is None and auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        output_shape = [n * s for n, s in zip(inputs, strides)]
-    if output_shape is None:
-        outputs = [f - b - e for f, b, e in zip(full, pads[:rank], pads[rank:])]
-        begins = pads[:rank]
-    else:
-        outputs = list(output_shape)[-rank:]
-        totals = [f - o for f, o in zip(full, outputs)]
-        begins = [total // 2 if auto_pad == "SAME_UPPER" else total - total // 2 for total in totals]
+    extra = output_padding or [0] * rank
+    whole = transposed_extents(inputs, spans_of(kernel, dilations), strides, extra)
+    begins, ends = transposed_pads(inputs, whole, strides, auto_pad, pads, output_shape)
+    outputs = [extent - begin - end for extent, begin, end in zip(whole, begins, ends)]
     if min(begins) < 0 or min(outputs) < 0:
         raise Unsupported("an output larger than what the inputs reach")
 

@@ -6,6 +6,7 @@ import numpy
 import tensorflow as tf
 
 from ..kit.interface import Unsupported
+from ..kit.windows import positions, reach_after, spans_of, spatial_pads
 from .target import target
 
 
@@ -42,39 +43,14 @@ class Window:
         self.dilations = list(dilations or [1] * rank)
         if len(self.kernel) != rank or len(self.strides) != rank or len(self.dilations) != rank:
             raise Unsupported("{} spatial axes, but a kernel of {}".format(rank, self.kernel))
-        self.reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations)]
-        pads = list(pads or [0] * (2 * rank))
-        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-            self.given = [self._same(axis, auto_pad == "SAME_LOWER") for axis in range(rank)]
-        elif auto_pad == "VALID":
-            self.given = [(0, 0)] * rank
-        else:
-            self.given = list(zip(pads[:rank], pads[rank:]))
+        self.spans = spans_of(self.kernel, self.dilations)
+        before, after = spatial_pads(self.extents, self.spans, self.strides, auto_pad, pads)
+        self.given = list(zip(before, after))
         if any(pad < 0 for pair in self.given for pad in pair):
             raise Unsupported("negative pads")
-        self.outputs = [self._positions(axis, ceil_mode) for axis in range(rank)]
-        self.pads = [self._reached(axis) for axis in range(rank)]
-
-    def _same(self, axis, lower):
-        extent, stride = self.extents[axis], self.strides[axis]
-        total = max((-(-extent // stride) - 1) * stride + self.reach[axis] - extent, 0)
-        small, large = total // 2, total - total // 2
-        return (large, small) if lower else (small, large)
-
-    def _positions(self, axis, ceil_mode):
-        begin, end = self.given[axis]
-        stride = self.strides[axis]
-        room = self.extents[axis] + begin + end - self.reach[axis]
-        if not ceil_mode:
-            return room // stride + 1
-        count = -(-room // stride) + 1
-        # A window that would start in the padding at the end is left out.
-        return count - 1 if (count - 1) * stride >= self.extents[axis] + begin else count
-
-    def _reached(self, axis):
-        begin, end = self.given[axis]
-        last = (self.outputs[axis] - 1) * self.strides[axis] + self.reach[axis]
-        return begin, max(last - self.extents[axis] - begin, end)
+        self.outputs = positions(self.extents, self.spans, self.strides, before, after, ceil_mode)
+        reach = reach_after(self.extents, self.spans, self.strides, before, self.outputs)
+        self.pads = list(zip(before, map(max, reach, after)))
 
     @property
     def valid(self):
@@ -83,9 +59,9 @@ class Window:
     @property
     def same(self):
         """Whether these are the pads of TensorFlow's "SAME"."""
-        return self.pads == [self._same(axis, False) for axis in range(len(self.pads))] and self.outputs == [
-            -(-extent // stride) for extent, stride in zip(self.extents, self.strides)
-        ]
+        pads = list(zip(*spatial_pads(self.extents, self.spans, self.strides, "SAME_UPPER", None)))
+        outputs = [-(-extent // stride) for extent, stride in zip(self.extents, self.strides)]
+        return (self.pads, self.outputs) == (pads, outputs)
 
     @property
     def explicit(self):
@@ -119,7 +95,7 @@ class Window:
 
 def _two_axes(x, window):
     """A sequence as an image of height 1; `window` is adapted in place."""
-    for name, value in (("extents", 1), ("kernel", 1), ("strides", 1), ("dilations", 1), ("reach", 1), ("outputs", 1)):
+    for name, value in (("extents", 1), ("kernel", 1), ("strides", 1), ("dilations", 1), ("spans", 1), ("outputs", 1)):
         setattr(window, name, [value] + getattr(window, name))
     window.pads, window.given = [(0, 0)] + window.pads, [(0, 0)] + window.given
     return tf.expand_dims(x, 1)

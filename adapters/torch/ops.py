@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ..kit.interface import Unsupported
+from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
 from .dtypes import cast, torch_type
 from .unsigned import widened
 
@@ -33,21 +34,6 @@ def _by_rank(table, x):
     return table[x.ndim - 2]
 
 
-def _pads(x, kernel, strides, dilations, auto_pad, pads):
-    """Padding before and after each spatial axis."""
-    rank = x.ndim - 2
-    if auto_pad == "VALID" or (auto_pad == "NOTSET" and pads is None):
-        return [0] * rank, [0] * rank
-    if auto_pad == "NOTSET":
-        return list(pads[:rank]), list(pads[rank:])
-    small, large = [], []
-    for size, k, stride, dilation in zip(x.shape[2:], kernel, strides, dilations):
-        total = max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
-        small.append(total // 2)
-        large.append(total - total // 2)
-    return (small, large) if auto_pad == "SAME_UPPER" else (large, small)
-
-
 def _pad(x, before, after, value=0.0):
     """Pad the last axes; a negative padding crops."""
     if not any(before) and not any(after):
@@ -59,26 +45,11 @@ def Conv(x, w, b=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_sha
     rank = x.ndim - 2
     convolve = _by_rank(_CONV, x)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    before, after = _pads(x, w.shape[2:], strides, dilations, auto_pad, pads)
+    spans = spans_of(w.shape[2:], dilations)
+    before, after = spatial_pads(x.shape[2:], spans, strides, auto_pad, pads)
     if before != after or min(before) < 0:
         x, before = _pad(x, before, after), [0] * rank
     return convolve(x, w, b, strides, before, dilations, group)
-
-
-def _transposed_pads(x, spans, strides, extra, auto_pad, pads, output_shape):
-    """What ConvTranspose takes off before and after each spatial axis."""
-    rank = x.ndim - 2
-    if output_shape is None and auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        output_shape = [size * stride for size, stride in zip(x.shape[2:], strides)]
-    if output_shape is None:
-        return _pads(x, spans, strides, spans, "VALID" if auto_pad == "VALID" else "NOTSET", pads)
-    totals = [
-        stride * (size - 1) + more + span - wanted
-        for size, stride, more, span, wanted in zip(x.shape[2:], strides, extra, spans, output_shape[-rank:])
-    ]
-    halves = [total // 2 for total in totals]
-    rests = [total - half for total, half in zip(totals, halves)]
-    return (halves, rests) if auto_pad == "SAME_UPPER" else (rests, halves)
 
 
 def ConvTranspose(
@@ -88,8 +59,8 @@ def ConvTranspose(
     rank = x.ndim - 2
     convolve = _by_rank(_CONV_TRANSPOSE, x)
     strides, dilations, extra = strides or [1] * rank, dilations or [1] * rank, output_padding or [0] * rank
-    spans = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations)]
-    before, after = _transposed_pads(x, spans, strides, extra, auto_pad, pads, output_shape)
+    whole = transposed_extents(x.shape[2:], spans_of(w.shape[2:], dilations), strides, extra)
+    before, after = transposed_pads(x.shape[2:], whole, strides, auto_pad, pads, output_shape)
     # torch takes `before` off at both ends, and its output_padding says what is too much at the second.
     spare = [first - last + more for first, last, more in zip(before, after, extra)]
     if min(before) >= 0 and all(0 <= q < max(s, d) for q, s, d in zip(spare, strides, dilations)):
@@ -102,21 +73,14 @@ def ConvTranspose(
 def _window(x, kernel, strides, dilations, auto_pad, pads, ceil_mode):
     """Strides, dilations, padding before and after, and the padding after that needs no ceil_mode.
 
-    With that last one, rounding down makes as many windows as ONNX counts: with ceil_mode the last may reach
-    past the padding, but none starts in the padding after.
+    With that last one, rounding down makes as many windows as ONNX counts.
     """
-    rank = x.ndim - 2
+    rank, extents = x.ndim - 2, x.shape[2:]
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    before, after = _pads(x, kernel, strides, dilations, auto_pad, pads)
-    reach = []
-    for size, k, stride, dilation, first, last in zip(x.shape[2:], kernel, strides, dilations, before, after):
-        span = (k - 1) * dilation + 1
-        room = size + first + last - span
-        count = (-(-room // stride) if ceil_mode else room // stride) + 1
-        if ceil_mode and (count - 1) * stride >= size + first:
-            count -= 1
-        reach.append((count - 1) * stride + span - size - first)
-    return strides, dilations, before, after, reach
+    spans = spans_of(kernel, dilations)
+    before, after = spatial_pads(extents, spans, strides, auto_pad, pads)
+    counts = positions(extents, spans, strides, before, after, ceil_mode)
+    return strides, dilations, before, after, reach_after(extents, spans, strides, before, counts)
 
 
 def _as_torch_pads(before, after, kernel):
