@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,13 +20,13 @@ from typing import Any
 import psutil
 
 from harness.adapters import AdapterSpec
-from harness.environments import Environment, EnvironmentFailed
 from harness.errors import HarnessError
 from harness.journal import Fact, Journal
-from harness.live import Fleet, LiveCell, Site, side_by_side, start
+from harness.live import Fleet, LiveCell, Site, side_by_side
 from harness.matrix import Cell, Comparison, usable_cores
 from harness.results import NULL_ADAPTER, PREFERRED_BASELINE
 from harness.scenarios import coldstart, ease, infer, train
+from harness.sites import Provider, Sites
 from harness.spec import prepare
 from harness.spec.model import Model
 from harness.spec.prepare import Workload
@@ -38,9 +38,6 @@ _TIMED: dict[str, ModuleType] = {"infer": infer, "train": train}
 
 #: Steps of the memory pass: enough that every buffer has been needed once.
 _MEMORY_STEPS = 3
-
-#: Finds or makes the environment of an adapter for a device and a scenario.
-Provider = Callable[[AdapterSpec, str, str], Environment]
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,7 @@ class Runner:
         self.progress = progress or Progress()
         self.folder = journal.path.parent.absolute()  # workers run in another folder
         self._sites: dict[tuple[str, str], Site | str] = {}
+        self._opened = Sites(journal, provide, self.folder / "logs", plan.settings.timeout_seconds)
         self._settled: set[str] = set()
         self._rounds_before: dict[str, int] = {}
         self._needed: set[str] = set()
@@ -127,58 +125,8 @@ class Runner:
                 wanted[cell.adapter, cell.device, "infer" if cell.scenario == "coldstart" else cell.scenario] = None
         specs = {spec.name: spec for spec in self.plan.adapters}
         for adapter, device, scenario in wanted:
-            self._sites[adapter, scenario] = self._site(specs[adapter], device, scenario)
-
-    def _site(self, spec: AdapterSpec, device: str, scenario: str) -> Site | str:
-        self.progress.say(f"environment of {spec.name} for {scenario} on {device}")
-        if scenario not in spec.scenarios:
-            return f"{spec.title} does not {scenario}"
-        try:
-            environment = self.provide(spec, device, scenario)
-        except EnvironmentFailed as failure:
-            name = spec.environment(device, scenario).name
-            self.journal.append(
-                "environment", adapter=spec.name, environment=name, device=device, reason=failure.reason
-            )
-            return f"no environment: {failure.reason}"
-        known = [s for s in self._sites.values() if isinstance(s, Site) and s.adapter == spec.name]
-        for site in known:
-            if site.environment.python == environment.python:
-                return site
-        return self._first_start(spec, device, environment)
-
-    def _first_start(self, spec: AdapterSpec, device: str, environment: Environment) -> Site | str:
-        for note in environment.notes:
-            self.journal.append("warning", text=f"{spec.title} ({environment.name} environment): {note}")
-        site = Site(spec.name, spec.folder, environment, {})
-        log = self.folder / "logs" / f"hello-{spec.name}-{environment.name}.log"
-        worker = start(site, log, usable_cores(), device)
-        facts = {"adapter": spec.name, "environment": environment.name, "device": device}
-        try:
-            hello = worker.ask("hello", self.plan.settings.timeout_seconds)
-        except WorkerFailed as failure:
-            reason = f"it does not start: {failure.reason}"
-            self.journal.append("environment", **facts, reason=reason, facts={"log_tail": failure.log_tail})
-            return reason
-        finally:
-            worker.end()
-        if device not in {entry["device"] for entry in hello["devices"]}:
-            reason = f"{spec.title} {hello['version']} finds no {device} device here"
-            self.journal.append("environment", **facts, reason=reason)
-            return reason
-        self.journal.append(
-            "environment",
-            **facts,
-            python=environment.python_version,
-            lock=environment.lock,
-            packages=len(environment.packages),
-            bytes_on_disk=environment.bytes_on_disk,
-            install_seconds=environment.install_seconds,
-            framework_version=hello["version"],
-            import_seconds=hello["import_ns"] / 1e9,
-            facts={"versions": environment.packages, **hello["facts"]},
-        )
-        return replace(site, hello=hello)
+            self.progress.say(f"environment of {adapter} for {scenario} on {device}")
+            self._sites[adapter, scenario] = self._opened.open(specs[adapter], device, scenario)
 
     # One model -----------------------------------------------------------------------------------------------------
 
@@ -389,8 +337,7 @@ class Runner:
         self.progress.say("ease of use")
         for spec in self.plan.adapters:
             rows = list(ease.of_adapter(spec.name, spec.folder))
-            sites = {id(s): s for s in self._sites.values() if isinstance(s, Site) and s.adapter == spec.name}
-            for site in sites.values():
+            for site in self._opened.of(spec.name):
                 rewritten = self._rewritten.get((spec.name, site.environment.name), set())
                 rows += [*ease.of_environment(site), *ease.of_operators(site, self._needed, rewritten)]
             for row in rows:
