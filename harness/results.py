@@ -101,6 +101,22 @@ EASE_COLUMNS = {
     "source": _TEXT,
 }
 
+CONFORMANCE_COLUMNS = {
+    "adapter": _TEXT,
+    "framework_version": _TEXT,
+    "device": _TEXT,
+    "mode": _TEXT,
+    "group": _TEXT,
+    "case": _TEXT,
+    "operator": _TEXT,
+    "outcome": _TEXT,
+    "reason": _TEXT,
+    "refused": _TEXT,
+    "road": _TEXT,
+    "rewritten": _OBJECT,
+    "seconds": _FLOAT,
+}
+
 MODEL_COLUMNS = {
     "model": _TEXT,
     "sha256": _TEXT,
@@ -122,7 +138,8 @@ class Run:
     interval; p90 and p99 are over samples; `samples` counts the timed ones and `contended_samples` those of them
     that waited for a CPU, which are left out of the figures unless the cell is `contended`; `ratio` is the
     cell's time over the baseline's. samples: one row per sample, all of them; `used` ones made the figures.
-    facts: the journal's line of kind "run".
+    conformance: one row per case of the board and adapter: its outcome, the operator that an adapter refused, and by
+    which road the operators reached the framework. facts: the journal's line of kind "run".
     """
 
     path: Path
@@ -131,6 +148,7 @@ class Run:
     cells: pandas.DataFrame
     samples: pandas.DataFrame
     ease: pandas.DataFrame
+    conformance: pandas.DataFrame
     environments: pandas.DataFrame
     machine: pandas.DataFrame
     models: pandas.DataFrame
@@ -139,8 +157,10 @@ class Run:
     def save(self) -> list[Path]:
         """Write every frame as Parquet and CSV into the run's folder; the paths written."""
         written = []
-        for name in ("cells", "samples", "ease", "environments", "machine", "models"):
+        for name in ("cells", "samples", "ease", "conformance", "environments", "machine", "models"):
             frame = _flat(getattr(self, name))
+            if name == "conformance" and frame.empty:
+                continue
             for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):
                 path = self.path / f"{name}.{suffix}"
                 write_atomically(path, lambda file, write=write, frame=frame: write(frame, file))  # type: ignore[misc]
@@ -161,6 +181,7 @@ def load(path: Path | str) -> Run:
         cells=_cells(facts, samples),
         samples=samples,
         ease=_frame(_latest(facts, "ease", "adapter", "metric", "task"), EASE_COLUMNS),
+        conformance=_frame(_latest(facts, "conformance", "adapter", "mode", "group", "case"), CONFORMANCE_COLUMNS),
         environments=_frame(_latest(facts, "environment", "adapter", "environment"), ENVIRONMENT_COLUMNS),
         machine=pandas.DataFrame([_without_kind(fact) for fact in facts if fact["kind"] == "machine"]),
         models=_frame(_latest(facts, "model", "model", "purpose", "batch"), MODEL_COLUMNS, others=True),

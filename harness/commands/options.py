@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.adapters import AdapterSpec
+    from harness.environments import Environment
+    from harness.sites import Provider
 
 
 def pairs(given: list[str], option: str) -> dict[str, str]:
@@ -29,3 +37,24 @@ def extents(given: list[str], option: str = "--shape") -> dict[str, int]:
 def words(text: str | None) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def interpreters(given: list[str], chosen: Iterable[AdapterSpec]) -> dict[str, str]:
+    """`adapter=python` arguments: interpreters to use instead of environments of the harness's own."""
+    found = pairs(given, "--env")
+    for name in found:
+        if name not in {spec.name for spec in chosen}:
+            raise HarnessError(f"--env: {name!r} is not among the adapters of this run")
+    return found
+
+
+def provider(given: dict[str, str], say: Callable[[str], None]) -> Provider:
+    """Finds or makes environments; `say` hears of those that have to be made."""
+    from harness import environments
+
+    def provide(spec: AdapterSpec, device: str, scenario: str) -> Environment:
+        if spec.name in given:
+            return environments.given(spec, given[spec.name], device, scenario)
+        return environments.ensure(spec, device, scenario, say=say)
+
+    return provide

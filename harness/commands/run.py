@@ -18,7 +18,6 @@ from harness.errors import HarnessError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.adapters import AdapterSpec
-    from harness.environments import Environment
     from harness.journal import Fact, Journal
     from harness.runner import Plan
     from harness.suite import Suite
@@ -163,7 +162,7 @@ def _plan(arguments: dict[str, Any]) -> Plan:
         raise HarnessError("nothing is left to compare", "Fewer restrictions: look at --models, --scenarios, --modes.")
     shapes = options.extents(arguments["shape"])
     _check_files(suite, shapes)
-    _given_interpreters(arguments["env"], chosen)
+    options.interpreters(arguments["env"], chosen)
     return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, with_ease)
 
 
@@ -239,10 +238,10 @@ def _carry_out(plan: Plan, journal: Journal, arguments: dict[str, Any], earlier:
     from harness.runner import Runner
 
     folder, begin = journal.path.parent, time.monotonic()
-    given = _given_interpreters(arguments["env"], plan.adapters)
+    given = options.interpreters(arguments["env"], plan.adapters)
     try:
         with shown() as progress:
-            Runner(plan, journal, _provider(given, progress), progress, earlier).run()
+            Runner(plan, journal, options.provider(given, progress.say), progress, earlier).run()
         journal.append("run_end", seconds=time.monotonic() - begin)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -266,25 +265,6 @@ def _check_compared(folder: Path) -> None:
         raise HarnessError(
             f"no framework could do what was asked: {reasons}", "`harness doctor` says what can run here."
         )
-
-
-def _given_interpreters(given: list[str], chosen: list[AdapterSpec]) -> dict[str, str]:
-    interpreters = options.pairs(given, "--env")
-    for name in interpreters:
-        if name not in {spec.name for spec in chosen}:
-            raise HarnessError(f"--env: {name!r} is not among the adapters of this run")
-    return interpreters
-
-
-def _provider(given: dict[str, str], progress: Any) -> Any:
-    from harness import environments
-
-    def provide(spec: AdapterSpec, device: str, scenario: str) -> Environment:
-        if spec.name in given:
-            return environments.given(spec, given[spec.name], device, scenario)
-        return environments.ensure(spec, device, scenario, say=progress.say)
-
-    return provide
 
 
 def _finish(folder: Path) -> None:

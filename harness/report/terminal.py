@@ -7,6 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.conformance.board import OUTCOMES
+from harness.report import board as boards
 from harness.report import humanise
 from harness.report.markdown import figure
 from harness.report.view import Row, Task, View, records, view
@@ -30,6 +32,30 @@ def summary(run: Run) -> RenderableType:
     parts += _missing(run)
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     return Group(*parts)
+
+
+def board(run: Run) -> RenderableType:
+    """The conformance board's totals, and every answer that is wrong or broken."""
+    seen = boards.see(run)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("passes")
+    for name in seen.contestants:
+        table.add_column(name, justify="right")
+    for group, tallies in seen.groups.items():
+        counts = [(tallies[name].passed, tallies[name].total) if name in tallies else None for name in seen.contestants]
+        table.add_row(group, *(f"{c[0]} of {c[1]}" if c else humanise.NOTHING for c in counts))
+    table.add_section()
+    for outcome in OUTCOMES[1:]:
+        counted = [seen.total(name).outcomes[outcome] for name in seen.contestants]
+        style = _STYLES.get(outcome, "") if any(counted) else "dim"
+        table.add_row(Text(outcome, style=style), *(str(count or humanise.NOTHING) for count in counted))
+    bad = [one for one in seen.missing if one.outcome not in ("unsupported", "folded")]
+    lines = [
+        Text.assemble((f"{one.outcome:<12}", _STYLES.get(one.outcome, "red")), f"{one.contestant}: {one.reason}")
+        + Text(f"  [{one.shown}]", style="dim")
+        for one in bad
+    ]
+    return Group(table, *lines, *(Text(f"! {warning}", style="yellow") for warning in run.warnings))
 
 
 def _table(title: str, tasks: list[Task], seen: View) -> Table:

@@ -182,7 +182,12 @@ def _sorted(rows: list[Row], models: list[str]) -> list[Row]:
 def _contestant_rank(name: str, names: dict[str, str], rows: list[Row]) -> tuple[int, str, int]:
     """Adapters in their order; the contestants of one adapter as the journal has them."""
     first = next(i for i, row in enumerate(rows) if names[row["cell"]] == name)
-    return _rank(rows[first]["adapter"], _ADAPTERS), rows[first]["adapter"], first
+    return *adapter_rank(rows[first]["adapter"]), first
+
+
+def adapter_rank(adapter: str) -> tuple[int, str]:
+    """A key that sorts adapters into the order of every report."""
+    return _rank(adapter, _ADAPTERS), adapter
 
 
 def _rank(word: str | None, known_words: tuple[str, ...]) -> int:

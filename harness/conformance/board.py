@@ -1,0 +1,200 @@
+"""The cases of the board through one adapter: each is specialised, lowered and run as any model is.
+
+While the worker runs one case, the next ones are made ready beside it. A case that crashes or hangs its worker costs
+that case, and a new worker.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from harness.conformance.answers import objection
+from harness.conformance.cases import Case, DataSet, fed_inputs
+from harness.errors import HarnessError
+from harness.kit import Program, arrays
+from harness.live import Site, start
+from harness.spec import bundle, layout, model
+from harness.spec.specialise import UnsupportedModel, specialise
+from harness.worker import Worker, WorkerFailed
+
+#: What can become of a case. `folded`: the controller's folding left nothing for the framework to compute.
+OUTCOMES = ("pass", "wrong", "unsupported", "error", "timeout", "crash", "folded")
+
+#: How the operators of a case reached the framework.
+OWN, BODY = "own function", "function body"
+
+#: Cases that are made ready ahead of the worker.
+_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """How cases are run. timeout: seconds that one case may take."""
+
+    device: str
+    mode: str
+    layout: str
+    threads: int
+    timeout: float
+
+
+@dataclass
+class Result:
+    """What became of one case.
+
+    refused: the operator that stands in the way, where the outcome is "unsupported". road: how its operators reached
+    the framework. rewritten: {operator: by what}.
+    """
+
+    case: Case
+    outcome: str = ""
+    reason: str = ""
+    refused: str = ""
+    road: str = ""
+    rewritten: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def end(self, outcome: str, reason: str = "", refused: str = "") -> Result:
+        self.outcome, self.reason, self.refused = outcome, reason, refused
+        return self
+
+
+@dataclass
+class _Ready:
+    """A case ready for the worker, or settled before it got there (result.outcome is set)."""
+
+    result: Result
+    folder: Path
+    program: Program | None = None
+    data: list[DataSet] = field(default_factory=list)
+
+
+class Board:
+    """One adapter's board. folder: for scratch files and the worker's log."""
+
+    def __init__(self, site: Site, way: Way, folder: Path):
+        self._site, self._way, self._folder = site, way, folder
+        self._worker: Worker | None = None
+
+    def run(self, cases: Iterable[Case]) -> Iterator[Result]:
+        """Every case's result, in order."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for ready in _ahead(cases, self._make_ready):
+                begin = time.monotonic()
+                if not ready.result.outcome:
+                    self._run(ready)
+                ready.result.seconds = time.monotonic() - begin
+                shutil.rmtree(ready.folder, ignore_errors=True)
+                yield ready.result
+        finally:
+            if self._worker is not None:
+                self._worker.end()
+
+    # Before the worker ---------------------------------------------------------------------------------------------
+
+    def _make_ready(self, number: int, case: Case) -> _Ready:
+        result, folder = Result(case), self._folder / f"{number}"
+        try:
+            return self._specialised(result, folder)
+        except UnsupportedModel as refusal:
+            result.end("unsupported", refusal.what, refusal.operator)
+        except HarnessError as error:
+            result.end("error", error.what)
+        except Exception as error:  # what breaks on one case must not end the board
+            result.end("error", f"the harness: {type(error).__name__}: {error}")
+        return _Ready(result, folder)
+
+    def _specialised(self, result: Result, folder: Path) -> _Ready:
+        case = result.case
+        source = model.from_proto(case.load(), case.name)
+        data = case.data()
+        names = [value.name for value in fed_inputs(source.proto.graph)]
+        given = {
+            name: array for name, array in zip(names, data[0][0], strict=False) if isinstance(array, numpy.ndarray)
+        }
+        special = specialise(source, operators=self._site.operators, values=given)
+        program = special.program
+        result.rewritten = special.rewritten
+        result.road = BODY if special.rewritten else OWN
+        folder.mkdir()
+        if _nothing_left(program):
+            found = objection(program.weights, program.outputs, data[0][1], case.rtol, case.atol)
+            result.end("wrong" if found else "folded", found)
+            return _Ready(result, folder)
+        planned = layout.channels_last(program) if self._way.layout == "channels-last" else None
+        bundle.write(program, folder / "bundle", planned)
+        for index, (inputs, _) in enumerate(data):
+            fed = dict(zip(names, inputs, strict=False))
+            arrays.write_arrays(str(folder / f"in{index}"), {t.name: _carried(fed[t.name]) for t in program.inputs})
+        return _Ready(result, folder, program, data)
+
+    # In the worker -------------------------------------------------------------------------------------------------
+
+    def _run(self, ready: _Ready) -> None:
+        try:
+            self._load_and_judge(ready)
+        except WorkerFailed as failure:
+            dead = failure.kind == "failed" and not failure.alive
+            outcome = "crash" if dead else "error" if failure.kind == "failed" else failure.kind
+            ready.result.end(outcome, failure.reason, failure.operator or "")
+
+    def _load_and_judge(self, ready: _Ready) -> None:
+        way, result, program = self._way, ready.result, ready.program
+        assert program is not None
+        options = {"mode": way.mode, "precision": "fp32", "threads": way.threads}
+        self._ask("load", network=1, bundle=str(ready.folder / "bundle"), device=way.device, options=options)
+        try:
+            for index, (_, right) in enumerate(ready.data):
+                outputs = str(ready.folder / f"out{index}")
+                self._ask("infer", network=1, inputs=str(ready.folder / f"in{index}"), outputs=outputs)
+                found = objection(
+                    arrays.read_arrays(outputs), program.outputs, right, result.case.rtol, result.case.atol
+                )
+                if found:
+                    result.end("wrong", found)
+                    return
+            result.end("pass")
+        finally:
+            if self._worker is not None and self._worker.alive():
+                self._ask("close", network=1)
+
+    def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        if self._worker is None or not self._worker.alive():
+            log = self._folder.parent / "logs" / f"conformance-{self._site.adapter}.log"
+            self._worker = start(self._site, log, self._way.threads, self._way.device)
+        self._worker.greet(self._way.timeout)
+        return self._worker.ask(do, self._way.timeout, **arguments)
+
+
+def _nothing_left(program: Program) -> bool:
+    """Whether every output is a constant that was folded before the framework saw it."""
+    weights = {tensor.name for tensor in program.initializers}
+    return all(node.op == "Identity" and node.inputs[0] in weights for node in program.nodes)
+
+
+def _carried(array: Any) -> Any:
+    """An array as the wire carries it: element types that numpy lacks as integers of the same bits."""
+    array = numpy.asarray(array)
+    return array
+
+
+def _ahead(cases: Iterable[Case], make: Callable[[int, Case], _Ready]) -> Iterator[_Ready]:
+    """Ready cases in order; a few are made while the caller is busy with the one before."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: deque[Future[_Ready]] = deque()
+        for number, case in enumerate(cases):
+            waiting.append(pool.submit(make, number, case))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
