@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.environments import Environment
 from harness.kit import arrays
+from harness.lowering import with_fallbacks
 from harness.matrix import Cell
 from harness.parity import Finding
 from harness.spec.prepare import Bundle, Workload
@@ -108,6 +110,15 @@ class LiveCell:
         """Ask the cell's worker about its network."""
         assert self.worker is not None
         return self.worker.ask(do, self.timeout, network=self.network, **arguments)
+
+    def load(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Write the bundle and have the worker lower it; operators that it refuses take their other way."""
+
+        def attempt(operators: Collection[str]) -> dict[str, Any]:
+            self.bundle = self.workload.bundle(operators, self.cell.layout)
+            return self.ask("load", bundle=str(self.bundle.folder), device=self.cell.device, options=options)
+
+        return with_fallbacks(self.site.operators, attempt)
 
     def fetch(self, do: str, **arguments: Any) -> Arrays:
         """Ask for arrays, which come back as files."""

@@ -22,7 +22,7 @@ import psutil
 from harness.adapters import AdapterSpec
 from harness.errors import HarnessError
 from harness.journal import Fact, Journal
-from harness.live import Fleet, LiveCell, Site, side_by_side
+from harness.live import Fleet, LiveCell, Site, side_by_side, start
 from harness.matrix import Cell, Comparison, usable_cores
 from harness.results import NULL_ADAPTER, PREFERRED_BASELINE
 from harness.scenarios import coldstart, ease, infer, train
@@ -257,13 +257,9 @@ class Runner:
     def _load(self, one: LiveCell) -> None:
         assert one.worker is not None
         one.worker.greet(one.timeout)
-        self._make_bundle(one)
+        reply = one.load(self._options(one.cell))
         assert one.bundle is not None
-        reply = one.ask("load", bundle=str(one.bundle.folder), device=one.cell.device, options=self._options(one.cell))
         one.facts |= {"load_ns": reply["read_ns"] + reply["lower_ns"], **reply["facts"]}
-
-    def _make_bundle(self, one: LiveCell) -> None:
-        one.bundle = one.workload.bundle(one.site.operators, one.cell.layout)
         key = (one.cell.adapter, one.site.environment.name)
         self._rewritten.setdefault(key, set()).update(one.bundle.rewritten)
         if one.bundle.rewritten:
@@ -326,10 +322,18 @@ class Runner:
 
     def _start_cold(self, one: LiveCell, number: int, order: int) -> None:
         if one.bundle is None:
-            self._make_bundle(one)
+            self._try_once(one)
         phases = coldstart.measure(one, self._options(one.cell), number)
         for phase, nanoseconds in phases.items():
             self._write_samples(one, number, order, phase, {"ns": [nanoseconds], "repetitions": 1})
+
+    def _try_once(self, one: LiveCell) -> None:
+        """Lower it in a worker that is not measured: only the adapter can say which bundle it takes."""
+        one.worker = start(one.site, self.folder / "logs" / f"{one.cell.id}.log", one.cell.threads, one.cell.device)
+        try:
+            self._load(one)
+        finally:
+            one.worker.end()
 
     # Ease ----------------------------------------------------------------------------------------------------------
 

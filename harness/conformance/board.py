@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from harness.conformance.cases import Case, DataSet, fed_inputs
 from harness.errors import HarnessError
 from harness.kit import Program, arrays
 from harness.live import Site, start
+from harness.lowering import with_fallbacks
 from harness.spec import bundle, layout, model
-from harness.spec.specialise import UnsupportedModel, specialise
+from harness.spec.specialise import Specialised, UnsupportedModel, specialise
 from harness.worker import Worker, WorkerFailed
 
 #: What can become of a case. `folded`: the controller's folding left nothing for the framework to compute.
@@ -74,8 +76,11 @@ class _Ready:
 
     result: Result
     folder: Path
-    program: Program | None = None
+    source: model.Model | None = None
+    given: dict[str, numpy.ndarray] = field(default_factory=dict)
     data: list[DataSet] = field(default_factory=list)
+    program: Program | None = None
+    operators: set[str] = field(default_factory=set)
 
 
 class Board:
@@ -107,7 +112,7 @@ class Board:
         try:
             return self._specialised(result, folder)
         except UnsupportedModel as refusal:
-            result.end("unsupported", refusal.what, refusal.operator)
+            result.end("unsupported", refusal.what, refusal.operator or "")
         except HarnessError as error:
             result.end("error", error.what)
         except Exception as error:  # what breaks on one case must not end the board
@@ -116,27 +121,35 @@ class Board:
 
     def _specialised(self, result: Result, folder: Path) -> _Ready:
         case = result.case
+        folder.mkdir()
         source = model.from_proto(case.load(), case.name)
         data = case.data()
         names = [value.name for value in fed_inputs(source.proto.graph)]
         given = {
             name: array for name, array in zip(names, data[0][0], strict=False) if isinstance(array, numpy.ndarray)
         }
-        special = specialise(source, operators=self._site.operators, values=given)
-        program = special.program
-        result.rewritten = special.rewritten
-        result.road = BODY if special.rewritten else OWN
-        folder.mkdir()
-        if _nothing_left(program):
-            found = objection(program.weights, program.outputs, data[0][1], case.rtol, case.atol)
+        ready = _Ready(result, folder, source, given, data)
+        special = self._bundle(ready, self._site.operators)
+        if _nothing_left(special.program):
+            found = objection(special.program.weights, special.program.outputs, data[0][1], case.rtol, case.atol)
             result.end("wrong" if found else "folded", found)
-            return _Ready(result, folder)
-        planned = layout.channels_last(program) if self._way.layout == "channels-last" else None
-        bundle.write(program, folder / "bundle", planned)
+            return ready
         for index, (inputs, _) in enumerate(data):
             fed = dict(zip(names, inputs, strict=False))
-            arrays.write_arrays(str(folder / f"in{index}"), {t.name: _carried(fed[t.name]) for t in program.inputs})
-        return _Ready(result, folder, program, data)
+            arrays.write_arrays(str(folder / f"in{index}"), {t.name: fed[t.name] for t in special.program.inputs})
+        return ready
+
+    def _bundle(self, ready: _Ready, operators: Collection[str]) -> Specialised:
+        """Make the Program for an adapter with these operators, and write its bundle."""
+        assert ready.source is not None
+        special = specialise(ready.source, operators=operators, values=ready.given)
+        planned = layout.channels_last(special.program) if self._way.layout == "channels-last" else None
+        shutil.rmtree(ready.folder / "bundle", ignore_errors=True)
+        bundle.write(special.program, ready.folder / "bundle", planned)
+        ready.program, ready.operators = special.program, set(operators)
+        ready.result.rewritten = special.rewritten
+        ready.result.road = BODY if special.rewritten else OWN
+        return special
 
     # In the worker -------------------------------------------------------------------------------------------------
 
@@ -149,16 +162,15 @@ class Board:
             ready.result.end(outcome, failure.reason, failure.operator or "")
 
     def _load_and_judge(self, ready: _Ready) -> None:
-        way, result, program = self._way, ready.result, ready.program
-        assert program is not None
-        options = {"mode": way.mode, "precision": "fp32", "threads": way.threads}
-        self._ask("load", network=1, bundle=str(ready.folder / "bundle"), device=way.device, options=options)
+        result = ready.result
+        with_fallbacks(self._site.operators, partial(self._load, ready))
+        assert ready.program is not None
         try:
             for index, (_, right) in enumerate(ready.data):
                 outputs = str(ready.folder / f"out{index}")
                 self._ask("infer", network=1, inputs=str(ready.folder / f"in{index}"), outputs=outputs)
                 found = objection(
-                    arrays.read_arrays(outputs), program.outputs, right, result.case.rtol, result.case.atol
+                    arrays.read_arrays(outputs), ready.program.outputs, right, result.case.rtol, result.case.atol
                 )
                 if found:
                     result.end("wrong", found)
@@ -167,6 +179,13 @@ class Board:
         finally:
             if self._worker is not None and self._worker.alive():
                 self._ask("close", network=1)
+
+    def _load(self, ready: _Ready, operators: Collection[str]) -> None:
+        if ready.operators != set(operators):
+            self._bundle(ready, operators)
+        way = self._way
+        options = {"mode": way.mode, "precision": "fp32", "threads": way.threads}
+        self._ask("load", network=1, bundle=str(ready.folder / "bundle"), device=way.device, options=options)
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         if self._worker is None or not self._worker.alive():
@@ -180,12 +199,6 @@ def _nothing_left(program: Program) -> bool:
     """Whether every output is a constant that was folded before the framework saw it."""
     weights = {tensor.name for tensor in program.initializers}
     return all(node.op == "Identity" and node.inputs[0] in weights for node in program.nodes)
-
-
-def _carried(array: Any) -> Any:
-    """An array as the wire carries it: element types that numpy lacks as integers of the same bits."""
-    array = numpy.asarray(array)
-    return array
 
 
 def _ahead(cases: Iterable[Case], make: Callable[[int, Case], _Ready]) -> Iterator[_Ready]:

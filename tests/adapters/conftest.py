@@ -70,9 +70,7 @@ def live(
         made.append(one)
         one.worker = start(site, tmp_path / "worker.log", cell.threads, device)
         one.worker.ask("hello", TIMEOUT)
-        one.bundle = workload.bundle(site.operators, cell.layout)
-        given = {"mode": mode, "precision": "fp32", "threads": cell.threads, **options}
-        one.ask("load", bundle=str(one.bundle.folder), device=device, options=given)
+        one.load({"mode": mode, "precision": "fp32", "threads": cell.threads, **options})
         return one
 
     yield load
