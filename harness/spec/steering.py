@@ -73,3 +73,7 @@ SCALARS = {
     "limit",
     "delta",
 }
+
+#: Operands that are data as much as they steer: they are bound only to the value of an input itself, never to one
+#: that is computed from inputs.
+TRACED_DIRECTLY = {"min", "max", "constant_value", "ratio"}

@@ -10,10 +10,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from harness.kit import Node, Program, Tensor
 from harness.spec import elements
-from harness.spec.steering import ELEMENT_TYPES, OPERANDS, SCALARS
+from harness.spec.steering import ELEMENT_TYPES, OPERANDS
 
-#: Operands that are 0-dimensional in ONNX (others that the Program writes as one number have one element).
-_ZERO_DIMENSIONAL = {"axis", "constant_value", "max", "min", "ratio", "training_mode", "depth", "k"}
+#: The one scalar operand that has one dimension in ONNX.
+_ONE_DIMENSIONAL = {"K"}
 
 #: Operands whose element type is that of the operator's first input.
 _OF_INPUT_TYPE = {"constant_value", "max", "min"}
@@ -25,6 +25,8 @@ _OPERAND_TYPES = {
     "training_mode": "bool",
     "iou_threshold": "float32",
     "score_threshold": "float32",
+    "lower_edge_hertz": "float32",
+    "upper_edge_hertz": "float32",
 }
 
 #: The IR version that every ONNX Runtime that the adapters use can read.
@@ -88,6 +90,8 @@ def _node(program: Program, node: Node, constants: list[TensorProto]) -> NodePro
             inputs.append("")
     while inputs and not inputs[-1]:
         inputs.pop()
+    if node.op == "Range":
+        attributes.pop("dtype", None)
     for key in ELEMENT_TYPES & attributes.keys():
         attributes[key] = elements.number_of(attributes[key])
     result = helper.make_node(node.op, inputs, list(node.outputs), node.name, domain=node.domain)
@@ -98,10 +102,12 @@ def _node(program: Program, node: Node, constants: list[TensorProto]) -> NodePro
 
 def _operand(program: Program, node: Node, keyword: str, value: Any, constants: list[TensorProto]) -> str:
     dtype = _OPERAND_TYPES.get(keyword, "int64")
-    if keyword in _OF_INPUT_TYPE:
+    if node.op == "Range":
+        dtype = program.tensors[node.outputs[0]].dtype
+    elif keyword in _OF_INPUT_TYPE:
         dtype = program.tensors[node.inputs[0]].dtype
     array = numpy.array(value, helper.tensor_dtype_to_np_dtype(elements.number_of(dtype)))
-    if keyword in SCALARS and keyword not in _ZERO_DIMENSIONAL:
+    if keyword in _ONE_DIMENSIONAL:
         array = array.reshape(1)
     name = f"{node.outputs[0] or node.name}/{keyword}"
     constants.append(numpy_helper.from_array(array, name))

@@ -1,0 +1,71 @@
+"""From the operator set of a file to the one that adapters know, its functions inlined."""
+
+from __future__ import annotations
+
+from onnx import ModelProto, helper, inliner, version_converter
+
+from harness.spec.model import held_as_inputs, hold_again, node_label, opset_of
+from harness.spec.unsupported import UnsupportedModel
+
+#: The operator set that older files are lifted to. What came later only adds to it.
+CANONICAL_OPSET = 21
+
+#: ONNX's own names of its default operator domain.
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+def lift(proto: ModelProto, where: str) -> ModelProto:
+    """A model at the canonical operator set or a newer one, its functions inlined. Training information is lost."""
+    if proto.functions:
+        proto = _inline(proto, where)
+    opset = opset_of(proto)
+    if opset >= CANONICAL_OPSET:
+        return proto
+    _check_liftable(proto, opset, where)
+    try:
+        lifted = version_converter.convert_version(held_as_inputs(proto), CANONICAL_OPSET)
+    except Exception as error:  # the converter raises RuntimeError and others from C++
+        raise UnsupportedModel(
+            f"{where}: cannot be lifted from opset {opset} to {CANONICAL_OPSET}: {error}",
+            "Export it again at a newer operator set.",
+        ) from None
+    hold_again(lifted, proto)
+    return lifted
+
+
+def _check_liftable(proto: ModelProto, opset: int, where: str) -> None:
+    """Refuse what the converter stumbles over, or would get wrong: by name."""
+    for node in proto.graph.node:
+        if node.domain not in DEFAULT_DOMAINS:
+            raise foreign(node.domain, node.op_type, f"{where}: {node_label(node)}")
+        if node.op_type == "Scan" and opset < 9:
+            raise UnsupportedModel(
+                f"{where}: {node_label(node)}: Scan of opset 8 works on a batch; later ones do not",
+                "Export it again at opset 9 or newer.",
+                operator="Scan",
+            )
+
+
+def foreign(domain: str, operator: str, where: str) -> UnsupportedModel:
+    """The refusal of an operator of another domain."""
+    return UnsupportedModel(
+        f"{where}: {domain} is not ONNX's default operator domain",
+        "No adapter has it: only ONNX's default operators are compared.",
+        operator=f"{domain}.{operator}",
+    )
+
+
+def _inline(proto: ModelProto, where: str) -> ModelProto:
+    light = held_as_inputs(proto)
+    known = {value.name for value in [*light.graph.value_info, *light.graph.input]}
+    for tensor in light.graph.initializer:
+        if tensor.name not in known:
+            light.graph.value_info.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    try:
+        inlined = inliner.inline_local_functions(light)
+    except Exception as error:  # from C++
+        raise UnsupportedModel(f"{where}: its functions cannot be inlined: {error}", "Export it again.") from None
+    hold_again(inlined, proto)
+    return inlined
