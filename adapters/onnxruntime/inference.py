@@ -1,15 +1,22 @@
-"""Inference: ONNX Runtime runs the ONNX file of the bundle itself."""
+"""Inference: ONNX Runtime runs the ONNX file of the bundle, after the few repairs that its kernels need."""
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 import numpy
 import onnxruntime
 
-from ..kit.interface import Network, Options
+from ..kit.interface import Network, Options, Unsupported
 from ..kit.program import Program
+from .elements import NUMBERS, PACKED, to_bytes
+from .onnx_file import OnnxFile
+from .operators import OPSET
+from .repairs import repair
 from .session import bind, check_types, create_session, describe_session, empty, to_device, to_host
+
+#: Initializers up to this many bytes are put into the file: shape inference reads none that lie outside it.
+_SMALL = 1024
 
 
 class InferenceNetwork(Network):
@@ -21,8 +28,10 @@ class InferenceNetwork(Network):
         self._device = device
         self._options = options
         self._last = None
-        check_types([*program.inputs, *program.outputs])
-        self._session = create_session(program.onnx_path(), device, options)
+        check_types([*program.inputs, *program.outputs], NUMBERS)
+        file = _read(program)
+        self._repaired = repair(file, program)
+        self._session, self._opset = _session(file, program, device, options)
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> onnxruntime.IOBinding:
         inputs = [(name, to_device(arrays[name], tensor, self._device)) for name, tensor in self._inputs.items()]
@@ -35,14 +44,50 @@ class InferenceNetwork(Network):
         return staged
 
     def fetch(self, outputs: onnxruntime.IOBinding) -> Dict[str, numpy.ndarray]:
-        return {tensor.name: to_host(value) for tensor, value in zip(self._outputs, outputs.get_outputs())}
+        return {tensor.name: to_host(value, tensor) for tensor, value in zip(self._outputs, outputs.get_outputs())}
 
     def synchronize(self) -> None:
         if self._device == "cuda" and self._last is not None:
             self._last.synchronize_outputs()
 
     def describe(self) -> Dict[str, Any]:
-        return describe_session(self._session, self._options)
+        facts = describe_session(self._session, self._options)
+        facts["opset"] = self._opset
+        facts["repaired"] = self._repaired
+        return facts
 
     def close(self) -> None:
         self._session = self._last = None
+
+
+def _read(program: Program) -> OnnxFile:
+    """The Program's file, with those initializers inside that ONNX Runtime cannot use from outside it."""
+    with open(program.onnx_path(), "rb") as stream:
+        file = OnnxFile(stream.read())
+    for tensor in program.initializers:
+        array = program.weights[tensor.name]
+        if tensor.dtype in PACKED or array.nbytes <= _SMALL:
+            file.embed(tensor.name, to_bytes(array, tensor.dtype).tobytes())
+    return file
+
+
+def _session(
+    file: OnnxFile, program: Program, device: str, options: Options
+) -> Tuple[onnxruntime.InferenceSession, int]:
+    """A session, and the operator set that it was made for.
+
+    Some kernels lag behind: they are registered for an operator's version before the file's. As every version since
+    OPSET only added to the one before, a file that uses nothing of what was added is also one of an older version, and
+    ONNX Runtime refuses it as such if it does use it. Raises `Unsupported` where no version has all kernels.
+    """
+    refusal: Optional[Unsupported] = None
+    for opset in range(program.opset, OPSET - 1, -1):
+        try:
+            return create_session(file.serialise(opset), device, options, program.folder), opset
+        except Unsupported as error:
+            refusal = refusal or error
+        except Exception:  # not valid as one of this older version
+            if refusal is None:
+                raise
+    assert refusal is not None
+    raise refusal

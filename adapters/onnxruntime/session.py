@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import numpy
 import onnxruntime
 
-from ..kit.arrays import CARRIERS
+from ..kit.arrays import CARRIERS, carrier
 from ..kit.interface import Options, Unsupported
 from ..kit.program import Tensor
+from .elements import NUMBERS, from_bytes, to_bytes
 
 #: Graph optimisation level of each mode.
 LEVELS = {
@@ -20,8 +22,11 @@ LEVELS = {
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-#: What session creation says of an operator for which no kernel is registered.
-_NO_KERNEL = re.compile(r"Could not find an implementation for (?:[\w.]+\.)?(\w+)(?:\(\d+\))? node with name '([^']*)'")
+#: What session creation says of an operator for which no kernel is registered, or none for its element types.
+_NO_KERNEL = re.compile(
+    r"(?:Could not find an implementation|Failed to find kernel) for (?:[\w.]+\.)?(\w+)(?:\(\d+\))?"
+    r" (?:node with name |\(node:)'([^']*)'"
+)
 
 
 def check_options(device: str, options: Options) -> None:
@@ -51,9 +56,16 @@ def session_options(options: Options) -> onnxruntime.SessionOptions:
     return settings
 
 
-def create_session(model: Union[str, bytes], device: str, options: Options) -> onnxruntime.InferenceSession:
-    """A session on exactly this device. Raises `Unsupported` for a missing kernel or a silent fall back to the CPU."""
+def create_session(
+    model: Union[str, bytes], device: str, options: Options, folder: str = ""
+) -> onnxruntime.InferenceSession:
+    """A session on exactly this device. folder: where the files are that a model in memory names.
+
+    Raises `Unsupported` for a missing kernel or a silent fall back to the CPU.
+    """
     settings = session_options(options)
+    if folder:
+        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     if device == "cuda":
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
@@ -84,16 +96,19 @@ def describe_session(session: onnxruntime.InferenceSession, options: Options) ->
     return facts
 
 
-def check_types(tensors: Iterable[Tensor]) -> None:
-    """Refuse inputs and outputs of a type that cannot cross ONNX Runtime's Python API. Raises `Unsupported`."""
+def check_types(tensors: Iterable[Tensor], extra: Iterable[str] = ()) -> None:
+    """Refuse inputs and outputs of a type that cannot cross to ONNX Runtime. Raises `Unsupported`.
+
+    extra: element types that numpy lacks and the caller can do with all the same.
+    """
     for tensor in tensors:
-        if tensor.dtype in CARRIERS:
-            raise Unsupported(f"{tensor.name}: numpy has no {tensor.dtype}, so ONNX Runtime cannot exchange it")
+        if tensor.dtype not in extra and not _in_numpy(tensor.dtype):
+            raise Unsupported(f"{tensor.name}: an array of {tensor.dtype} cannot be given to ONNX Runtime")
 
 
 def empty(tensor: Tensor, device: str) -> onnxruntime.OrtValue:
     """Room for a tensor on the device."""
-    kind = numpy.dtype(tensor.dtype).type
+    kind = NUMBERS.get(tensor.dtype) or numpy.dtype(tensor.dtype).type
     return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(tensor.shape), kind, device, 0)
 
 
@@ -101,7 +116,10 @@ def write(value: onnxruntime.OrtValue, array: numpy.ndarray, tensor: Tensor) -> 
     """Copy an array into a value on the device. Raises ValueError for a wrong shape."""
     if tuple(array.shape) != tensor.shape:
         raise ValueError(f"{tensor.name} has shape {list(tensor.shape)}, not {list(array.shape)}")
-    value.update_inplace(numpy.asarray(array, tensor.dtype, order="C"))
+    if tensor.dtype in NUMBERS:
+        value.update_inplace(_wrapped(array, tensor))
+    else:
+        value.update_inplace(numpy.asarray(array, tensor.dtype, order="C"))
 
 
 def to_device(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.OrtValue:
@@ -111,9 +129,15 @@ def to_device(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.
     return value
 
 
-def to_host(value: onnxruntime.OrtValue) -> numpy.ndarray:
-    """A copy of a value as an array on the host."""
-    return numpy.array(value.numpy())
+def to_host(value: onnxruntime.OrtValue, tensor: Optional[Tensor] = None) -> numpy.ndarray:
+    """A copy of a value as an array on the host. tensor: what it is, where numpy may lack its element type."""
+    if tensor is None or tensor.dtype not in NUMBERS:
+        return numpy.array(value.numpy())
+    here = empty(tensor, "cpu")
+    here.update_inplace(value)
+    size = here.tensor_size_in_bytes()
+    raw = (ctypes.c_uint8 * size).from_address(here.data_ptr()) if size else []
+    return from_bytes(numpy.array(raw, numpy.uint8), tensor)
 
 
 def bind(
@@ -128,6 +152,21 @@ def bind(
     for name, value in outputs:
         binding.bind_ortvalue_output(name, value)
     return binding
+
+
+def _in_numpy(dtype: str) -> bool:
+    try:
+        return numpy.dtype(dtype).kind in "biufc" and dtype not in CARRIERS
+    except TypeError:
+        return False
+
+
+def _wrapped(array: numpy.ndarray, tensor: Tensor) -> onnxruntime.OrtValue:
+    """A value on the host; it wants as many bytes as elements even where elements share bytes."""
+    raw = to_bytes(array, tensor.dtype)
+    room = numpy.zeros(tensor.shape, carrier(tensor.dtype))
+    room.reshape(-1).view(numpy.uint8)[: raw.size] = raw
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(room, NUMBERS[tensor.dtype])
 
 
 def _providers(device: str, options: Options) -> List[Any]:

@@ -1,11 +1,14 @@
 """Models of one node, made from an operator's schema: what ONNX Runtime says of them tells what it can do.
 
-Written as protobuf by hand (field numbers: onnx.proto), because the inference environment has no onnx package.
+Field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
 
 from typing import Any, List, NamedTuple, Optional
+
+from . import protobuf
+from .protobuf import data, text, write
 
 #: The element types that trials use, best first, with ONNX's numbers.
 _TYPES = {"tensor(float)": 1, "tensor(int64)": 7, "tensor(bool)": 9}
@@ -39,12 +42,13 @@ def trial(schema: Any, opset: int) -> Optional[Trial]:
     if None in inputs or None in outputs or not set(required.values()) <= set(_VALUES):
         return None
     given, made = [f"x{i}" for i in range(len(inputs))], [f"y{i}" for i in range(len(outputs))]
-    node = b"".join([*(_text(1, name) for name in given), *(_text(2, name) for name in made), _text(4, schema.name)])
-    node += b"".join(_bytes(5, _attribute(name, kind)) for name, kind in required.items())
-    graph = _bytes(1, node) + _text(2, "trial")
-    graph += b"".join(_bytes(11, _value(name, kind)) for name, kind in zip(given, inputs))
-    graph += b"".join(_bytes(12, _value(name, kind)) for name, kind in zip(made, outputs))
-    model = _number(1, 10) + _bytes(7, graph) + _bytes(8, _number(2, opset))
+    node = [*(text(1, name) for name in given), *(text(2, name) for name in made), text(4, schema.name)]
+    node += [data(5, _attribute(name, kind)) for name, kind in required.items()]
+    graph = [data(1, write(node)), text(2, "trial")]
+    graph += [data(11, _value(name, kind)) for name, kind in zip(given, inputs)]
+    graph += [data(12, _value(name, kind)) for name, kind in zip(made, outputs)]
+    opset_id = write([protobuf.number(2, opset)])
+    model = write([protobuf.number(1, 10), data(7, write(graph)), data(8, opset_id)])
     return Trial(model, _floats(given, inputs), _floats(made, outputs))
 
 
@@ -62,28 +66,9 @@ def _floats(names: List[str], kinds: List[int]) -> List[str]:
 
 def _attribute(name: str, type_name: str) -> bytes:
     number, value = _VALUES[type_name]
-    return _text(1, name) + value + _number(20, number)
+    return write([text(1, name)]) + value + write([protobuf.number(20, number)])
 
 
 def _value(name: str, kind: int) -> bytes:
-    return _text(1, name) + _bytes(2, _bytes(1, _number(1, kind)))
-
-
-def _varint(value: int) -> bytes:
-    result = b""
-    while value > 127:
-        result += bytes([value & 127 | 128])
-        value >>= 7
-    return result + bytes([value])
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
-
-
-def _text(field: int, value: str) -> bytes:
-    return _bytes(field, value.encode())
+    tensor = write([protobuf.number(1, kind)])
+    return write([text(1, name), data(2, write([data(1, tensor)]))])
