@@ -209,7 +209,8 @@ def Dropout(x, ratio=0.5, training_mode=0, *, seed=None):
 
 def Add(a, b):
     """A bias of the last axis has a kernel of its own, with the faster gradient."""
-    a, b = as_row(a, b), as_row(b, a)
+    b = as_row(b, a)
+    a = as_row(a, b)
     if is_float(a) and a.dtype != tf.bfloat16:
         if len(a.shape) > 1 and extents(b) == extents(a)[-1:]:
             return tf.nn.bias_add(a, b)
