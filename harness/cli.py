@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.commands import conformance, doctor, env, listing, model, report, run
+from harness.commands import check, conformance, doctor, env, listing, model, report, run
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(report.report)
+app.command()(check.check)
 app.command()(conformance.conformance)
 app.add_typer(model.app, name="model")
 app.add_typer(env.app, name="env")

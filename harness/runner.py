@@ -10,8 +10,7 @@ import itertools
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +20,10 @@ import psutil
 
 from harness.adapters import AdapterSpec
 from harness.errors import HarnessError
+from harness.gate import guarded, judge
 from harness.journal import Fact, Journal
 from harness.live import Fleet, LiveCell, Site, side_by_side, start
-from harness.matrix import Cell, Comparison, usable_cores
+from harness.matrix import Cell, Comparison
 from harness.results import NULL_ADAPTER, PREFERRED_BASELINE
 from harness.scenarios import coldstart, ease, infer, train
 from harness.sites import Provider, Sites
@@ -42,7 +42,7 @@ _MEMORY_STEPS = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What shall be run. shapes: extents of free dimensions, for models that have them."""
+    """What shall be run. shapes: extents of free dimensions, for models that have them. gate_only: time nothing."""
 
     comparisons: list[Comparison]
     adapters: list[AdapterSpec]
@@ -50,6 +50,7 @@ class Plan:
     seed: int
     shapes: dict[str, int] = field(default_factory=dict)
     with_ease: bool = False
+    gate_only: bool = False
 
 
 class Progress:
@@ -213,17 +214,12 @@ class Runner:
         scenario = _TIMED[comparison.first.scenario]
         for one in live:
             one.worker = fleet.worker(one.site, one.cell)
-        self._guarded(live, self._load, in_parallel=True)
-        judged = [one for one in live if one.cell.adapter != NULL_ADAPTER]  # it computes nothing, by design
-        self._guarded(judged, scenario.gate, in_parallel=True)
-        scenario.compare(judged)
-        for one in judged:
-            one.object()
+        judge(live, scenario, lambda one: self._options(one.cell))
+        for one in live:
+            self._note_rewritten(one)
         fleet.park()
-        what = scenario.PURPOSE
-        self._guarded(live, lambda one: self._warm_up(one, what))
-        self._take_rounds(comparison, live, what)
-        self._guarded(live, lambda one: self._measure_memory(one, what))
+        if not self.plan.gate_only:
+            self._measure(comparison, live, scenario.PURPOSE)
         for one in live:
             if one.worker is not None and one.worker.alive():
                 try:
@@ -231,39 +227,10 @@ class Runner:
                 except WorkerFailed as failure:
                     one.facts["close"] = failure.reason
 
-    def _guarded(self, live: list[LiveCell], step: Callable[[LiveCell], None], in_parallel: bool = False) -> None:
-        """Do a step for every cell that is well; a cell that fails it is out, the others go on.
-
-        in_parallel: for what is not measured; each cell has a worker of its own.
-        """
-
-        def attempt(one: LiveCell) -> None:
-            try:
-                step(one)
-            except WorkerFailed as failure:
-                one.fail(failure)
-            finally:
-                if one.worker is not None:
-                    one.worker.park()
-
-        well = [one for one in live if one.well]
-        if in_parallel:
-            with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
-                list(pool.map(attempt, well))
-        else:
-            for one in well:
-                attempt(one)
-
-    def _load(self, one: LiveCell) -> None:
-        assert one.worker is not None
-        one.worker.greet(one.timeout)
-        reply = one.load(self._options(one.cell))
-        assert one.bundle is not None
-        one.facts |= {"load_ns": reply["read_ns"] + reply["lower_ns"], **reply["facts"]}
-        key = (one.cell.adapter, one.site.environment.name)
-        self._rewritten.setdefault(key, set()).update(one.bundle.rewritten)
-        if one.bundle.rewritten:
-            one.facts["rewritten"] = one.bundle.rewritten
+    def _measure(self, comparison: Comparison, live: list[LiveCell], what: str) -> None:
+        guarded(live, lambda one: self._warm_up(one, what))
+        self._take_rounds(comparison, live, what)
+        guarded(live, lambda one: self._measure_memory(one, what))
 
     def _options(self, cell: Cell) -> dict[str, Any]:
         return {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads}
@@ -291,7 +258,7 @@ class Runner:
                 break
             self._random.shuffle(turns)
             for order, one in enumerate(turns):
-                self._guarded([one], lambda one: self._take_turn(one, number, order, what))  # noqa: B023
+                guarded([one], lambda one: self._take_turn(one, number, order, what))  # noqa: B023
             self._rounds_before[comparison.id] = number + 1
 
     def _take_turn(self, one: LiveCell, number: int, order: int, what: str) -> None:
@@ -316,7 +283,7 @@ class Runner:
             turns = [one for one in live if one.well]
             self._random.shuffle(turns)
             for order, one in enumerate(turns):
-                self._guarded([one], lambda one: self._start_cold(one, number, order))  # noqa: B023
+                guarded([one], lambda one: self._start_cold(one, number, order))  # noqa: B023
                 if one.cell.adapter != NULL_ADAPTER:
                     one.object()
 
@@ -331,9 +298,16 @@ class Runner:
         """Lower it in a worker that is not measured: only the adapter can say which bundle it takes."""
         one.worker = start(one.site, self.folder / "logs" / f"{one.cell.id}.log", one.cell.threads, one.cell.device)
         try:
-            self._load(one)
+            one.worker.greet(one.timeout)
+            one.load(self._options(one.cell))
+            self._note_rewritten(one)
         finally:
             one.worker.end()
+
+    def _note_rewritten(self, one: LiveCell) -> None:
+        if one.bundle is not None:
+            key = (one.cell.adapter, one.site.environment.name)
+            self._rewritten.setdefault(key, set()).update(one.bundle.rewritten)
 
     # Ease ----------------------------------------------------------------------------------------------------------
 

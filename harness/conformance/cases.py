@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +76,9 @@ def light_files() -> list[Path]:
 def _of_nodes() -> list[Case]:
     from onnx.backend.test.case.node import collect_testcases
 
-    found: list[Any] = collect_testcases()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # cases about infinities make them by dividing by zero
+        found: list[Any] = collect_testcases()
     about = {case.name: _only_operator(case.model.graph.node) for case in found}
     return [
         Case(

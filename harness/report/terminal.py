@@ -34,6 +34,33 @@ def summary(run: Run) -> RenderableType:
     return Group(*parts)
 
 
+def gate(run: Run) -> RenderableType:
+    """What the gate found: for each cell its status, how far it was from the reference, and what is wrong."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for title in ("", "scenario", "mode", "status", "off by", "gradients", "losses", "trained"):
+        table.add_column(title, justify="left" if title in ("", "scenario", "mode", "status") else "right")
+    for row in records(run.cells):
+        facts = row["facts"] or {}
+        table.add_row(
+            row["adapter"],
+            row["scenario"],
+            row["mode"],
+            Text(row["status"], style=_STYLES.get(row["status"], "green")),
+            humanise.error(row["max_relative_error"]),
+            humanise.error(facts.get("gradient_error")),
+            humanise.error(facts.get("loss_disagreement")),
+            humanise.NOTHING if row["parameters_trained"] is None else f"{row['parameters_trained']:,}",
+        )
+    return Group(table, *_bound(run), *_problems(view(run)), *_missing(run))
+
+
+def _bound(run: Run) -> list[RenderableType]:
+    """The extents that free dimensions took: given, or by default."""
+    extents = {name: extent for row in records(run.models) for name, extent in (row["bound"] or {}).items()}
+    named = ", ".join(f"{name}={extent}" for name, extent in extents.items())
+    return [Text(f"free dimensions: {named}", style="dim")] if named else []
+
+
 def board(run: Run) -> RenderableType:
     """The conformance board's totals, and every answer that is wrong or broken."""
     seen = boards.see(run)

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy
 
 from harness import zoo
+from harness.errors import HarnessError, did_you_mean
 from harness.folders import make_whole
 from harness.kit import Program, arrays
 from harness.paths import home
-from harness.spec import bundle, inputs, layout, model, reference
+from harness.spec import bundle, inputs, layout, model, reference, slopes
 from harness.spec.cost import Cost, cost
-from harness.spec.reference import Arrays, Reference, Slope
+from harness.spec.reference import Arrays, Reference
+from harness.spec.slopes import Slope, Surface
 from harness.spec.specialise import Specialised, specialise
 
 #: Random directions along which gradients are checked.
@@ -76,29 +78,46 @@ class Workload:
 
     def reference(self) -> Reference:
         """Right outputs and their rounding; they can take a minute."""
+        return self._evaluated("reference", self.program)
 
+    def nearby(self) -> Reference:
+        """Right outputs of a training Program at its `nudged` parameters."""
+        return self._evaluated("nearby", slopes.near(self.program, self.seed))
+
+    def nudged(self) -> Path:
+        """Where the parameters lie at which gradients are checked; see `slopes.nudged`."""
+        return self._kept("nudged", lambda: slopes.nudged(self.program, self.seed))
+
+    def surface(self, gradients: Arrays) -> Surface:
+        """The loss near the `nudged` parameters, to hold these gradients against."""
+        assert self.program.training is not None
+        loss = float(self.nearby().outputs[self.program.training.loss].reshape(()))
+        sizes = slopes.magnitudes(self.program, gradients)
+        return Surface(self.program, self.input_arrays(), self.seed, loss, sizes)
+
+    def slopes(self, gradients: Arrays) -> list[Slope]:
+        """Slopes of the loss along random directions that suit these gradients; see `spec.slopes`."""
+        sizes = slopes.magnitudes(self.program, gradients)
+
+        def measure() -> Arrays:
+            found = self.surface(gradients).slopes(SLOPES)
+            return {"values": numpy.array([[slope.value, slope.rounding] for slope in found])}
+
+        measured = arrays.read_arrays(str(self._kept(f"slopes-{_digest(sizes)}", measure)))["values"]
+        return [
+            Slope(slopes.direction(self.program, self.seed, index, sizes), float(value), float(rounding))
+            for index, (value, rounding) in enumerate(measured)
+        ]
+
+    def _evaluated(self, what: str, program: Program) -> Reference:
         def evaluate() -> Arrays:
-            found = reference.evaluate(self.program, self.input_arrays())
+            found = reference.evaluate(program, self.input_arrays())
             rounding = {_ROUNDING + name: numpy.array(error) for name, error in found.rounding.items()}
             return {**found.outputs, **rounding}
 
-        kept = arrays.read_arrays(str(self._kept("reference", evaluate)))
+        kept = arrays.read_arrays(str(self._kept(what, evaluate)))
         rounding = {name[len(_ROUNDING) :]: float(a) for name, a in kept.items() if name.startswith(_ROUNDING)}
         return Reference({name: a for name, a in kept.items() if not name.startswith(_ROUNDING)}, rounding)
-
-    def slopes(self) -> list[Slope]:
-        """Slopes of the loss along random directions; see `reference.slopes`."""
-
-        def measure() -> Arrays:
-            found = reference.slopes(self.program, self.input_arrays(), SLOPES, self.seed)
-            return {"values": numpy.array([slope.value for slope in found])}
-
-        values = arrays.read_arrays(str(self._kept("slopes", measure)))["values"]
-        return [Slope(reference.direction(self.program, self.seed, i), float(v)) for i, v in enumerate(values)]
-
-    def nudged(self) -> Path:
-        """Where the parameters lie at which gradients are checked; see `reference.nudged`."""
-        return self._kept("nudged", lambda: reference.nudged(self.program, self.seed))
 
     def _kept(self, what: str, make: Callable[[], Arrays]) -> Path:
         """Where arrays lie that are made once and kept, by one thread of one process at a time."""
@@ -113,6 +132,24 @@ def find(name: str) -> model.Model:
     if path.suffix == ".onnx" or path.exists():
         return model.load(path)
     return model.load(zoo.path(name, home() / "models"))
+
+
+def own_batch(source: model.Model) -> int | None:
+    """The extent at which a model fixes the first axis of its first input that has axes; None where it is free."""
+    weights = {tensor.name for tensor in source.proto.graph.initializer}
+    for value in source.proto.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if dims and value.name not in weights:
+            return dims[0].dim_value or None
+    return None
+
+
+def check_extents(source: model.Model, shapes: dict[str, int]) -> None:
+    """Raise HarnessError where an extent is given for a dimension that a model does not have."""
+    known = sorted(free_dimensions(source))
+    for name in shapes:
+        if name not in known:
+            raise HarnessError(f"{source.path}: it has no dimension {name!r}", did_you_mean(name, known))
 
 
 def free_dimensions(source: model.Model) -> set[str]:
