@@ -282,6 +282,11 @@ def test_a_shape_that_depends_on_data_is_that_of_the_given_data() -> None:
     same_answers(proto, program, feeds)
 
 
+def test_a_free_axis_of_a_given_input_has_the_extent_that_is_given() -> None:
+    program = made(model([node("Relu", ["x"], ["y"])], {"x": ["batch", "width"]}), values={"x": random(3, 5)})
+    assert program.inputs[0].shape == (3, 5)
+
+
 def test_a_bound_of_clip_that_is_computed_from_data_is_not_bound() -> None:
     text = "test (float[4] x) => (float[4] y) { least = ReduceMean <keepdims = 0> (x) y = Clip (x, least) }"
     program = made(parsed(text), values={"x": random(4)})

@@ -11,14 +11,48 @@ import numpy
 #: Each array starts at a multiple of this many bytes, so that it can be mapped and used in place.
 ALIGNMENT = 64
 
-#: Element types that numpy does not have, and the integer type that carries their bits.
+#: Element types that numpy does not have, and the integer type that carries them: the bits of floats, in a byte each
+#: where they are fewer than eight; the values of integers.
 CARRIERS = {
     "bfloat16": "uint16",
     "float8e4m3fn": "uint8",
     "float8e4m3fnuz": "uint8",
     "float8e5m2": "uint8",
     "float8e5m2fnuz": "uint8",
+    "float8e8m0": "uint8",
+    "float4e2m1": "uint8",
+    "int4": "int8",
+    "uint4": "uint8",
+    "int2": "int8",
+    "uint2": "uint8",
 }
+
+#: The integers among them.
+SMALL_INTEGERS = ("int4", "uint4", "int2", "uint2")
+
+#: What the package ml_dtypes, which gives numpy such types, calls them where that is not ONNX's name in lower case.
+_ML_DTYPES = {
+    "float8_e4m3fn": "float8e4m3fn",
+    "float8_e4m3fnuz": "float8e4m3fnuz",
+    "float8_e5m2": "float8e5m2",
+    "float8_e5m2fnuz": "float8e5m2fnuz",
+    "float8_e8m0fnu": "float8e8m0",
+    "float4_e2m1fn": "float4e2m1",
+}
+
+
+def name_of(dtype: numpy.dtype) -> str:
+    """The Program's name of an array's element type."""
+    return _ML_DTYPES.get(dtype.name, dtype.name)
+
+
+def carried(array: numpy.ndarray) -> numpy.ndarray:
+    """An array as it lies in a file: of numpy's own types, whatever package gave it its element type."""
+    array = numpy.ascontiguousarray(array).reshape(numpy.shape(array))
+    name = name_of(array.dtype)
+    if name not in CARRIERS:
+        return array
+    return array.astype(CARRIERS[name]) if name in SMALL_INTEGERS else array.view(CARRIERS[name])
 
 
 def carrier(dtype: str) -> numpy.dtype:
@@ -50,8 +84,8 @@ def write_arrays(path: str, arrays: Mapping[str, numpy.ndarray]) -> Dict[str, An
         for name, array in arrays.items():
             array = numpy.asarray(array)
             file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            index[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "offset": file.tell()}
-            file.write(numpy.ascontiguousarray(array).tobytes())
+            index[name] = {"dtype": name_of(array.dtype), "shape": list(array.shape), "offset": file.tell()}
+            file.write(carried(array).tobytes())
     with open(path + ".json", "w") as file:
         json.dump(index, file)
     return index

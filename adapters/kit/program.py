@@ -21,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Tensor:
-    """A named tensor. dtype is numpy's name, or "bfloat16", "float8e4m3fn", ... where numpy has none.
+    """A named tensor. dtype is numpy's name, or "bfloat16", "float8e4m3fn", "int4", ... where numpy has none.
 
     `permutation` is set where the Program keeps an input, output or initializer in another order of axes
     than the ONNX file: here = numpy.transpose(onnx, permutation). `shape` is the shape here.

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from onnx import ModelProto, numpy_helper
 
 from harness.folders import make_whole
 from harness.kit import Node, Program, Tensor, arrays, program
+from harness.spec import elements
 from harness.spec.to_onnx import set_external, to_onnx
 
 #: Part of a bundle's identity: a bundle of another format is written anew.
@@ -36,9 +38,17 @@ def _write_files(source: Program, planned: Program, folder: Path) -> None:
             in_onnx[tensor.name] = tensor.to_onnx(planned.weights[tensor.name])
     offsets = _write_weights(in_onnx, folder / "weights.bin")
     model = to_onnx(source)
+    _embed_packed(model, in_onnx)
     set_external(model, "weights.bin", offsets, {name: array.nbytes for name, array in in_onnx.items()})
     (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
     (folder / "program.json").write_text(json.dumps(_document(planned, offsets)))
+
+
+def _embed_packed(model: ModelProto, weights: dict[str, numpy.ndarray]) -> None:
+    """Initializers of less than a byte an element are kept in the ONNX file: it packs them, weights.bin does not."""
+    for tensor in model.graph.initializer:
+        if tensor.name in weights and elements.is_packed(elements.name_of(tensor.data_type)):
+            tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
 
 
 def _write_weights(weights: dict[str, numpy.ndarray], path: Path) -> dict[str, int]:
@@ -48,7 +58,7 @@ def _write_weights(weights: dict[str, numpy.ndarray], path: Path) -> dict[str, i
         for name, array in weights.items():
             file.write(b"\0" * (-file.tell() % arrays.ALIGNMENT))
             offsets[name] = file.tell()
-            numpy.ascontiguousarray(array).tofile(file)
+            arrays.carried(array).tofile(file)
             file.flush()
             file.seek(0, 2)
     return offsets
@@ -89,8 +99,8 @@ def _node(node: Node) -> dict[str, Any]:
 
 def _attribute(value: Any) -> Any:
     if isinstance(value, numpy.ndarray):
-        carried = value.view(arrays.carrier(value.dtype.name)) if value.dtype.name in arrays.CARRIERS else value
-        return {"dtype": value.dtype.name, "shape": list(value.shape), "values": carried.reshape(-1).tolist()}
+        values = arrays.carried(value).reshape(-1).tolist()
+        return {"dtype": arrays.name_of(value.dtype), "shape": list(value.shape), "values": values}
     return value
 
 

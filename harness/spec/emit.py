@@ -35,6 +35,7 @@ def program(
     weights = {name: array for name, array in known.constants.items() if name in needed or name in known.changing}
     fed = [name for name in inputs if name in needed or name not in known.used]
     names = [*fed, *weights, *(name for node in made for name in node.outputs if name)]
+    _check_types(made, names, known)
     return Program(
         name=name,
         opset=known.opset,
@@ -46,6 +47,17 @@ def program(
         training=training,
         weights=weights,
     )
+
+
+def _check_types(nodes: list[Node], names: list[str], known: Known) -> None:
+    texts = {name for name in names if known.types[name].dtype == "string"}
+    if texts:
+        operator = next((node.op for node in nodes if texts & {*node.inputs, *node.outputs}), "")
+        raise UnsupportedModel(
+            f"{known.where}: {operator or 'a weight'} works on strings",
+            "Frameworks are compared on numbers: prepare text before the model.",
+            operator,
+        )
 
 
 def _reads(node: NodeProto, known: Known) -> Iterator[str]:

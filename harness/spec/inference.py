@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import onnx
-from onnx import NodeProto, TypeProto, helper, numpy_helper
+from onnx import NodeProto, TypeProto, numpy_helper
 from onnx.shape_inference import infer_node_outputs
 
 from harness.errors import HarnessError
@@ -87,7 +87,7 @@ def _static(node: NodeProto, name: str, kind: TypeProto | None, known: Known) ->
         raise UnsupportedModel(
             f"{known.where}: {node_label(node)}: {what}", "Only static models can be compared.", operator=node.op_type
         )
-    return Tensor(name, elements.name_of(helper.np_dtype_to_tensor_dtype(array.dtype)), array.shape)
+    return elements.type_of(name, array)
 
 
 def _as_first_input(node: NodeProto, known: Known) -> Tensor:

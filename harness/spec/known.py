@@ -45,7 +45,7 @@ class Known:
 
     def constant(self, name: str, array: numpy.ndarray) -> None:
         self.constants[name] = array
-        self.types[name] = Tensor(name, elements.name_of(helper.np_dtype_to_tensor_dtype(array.dtype)), array.shape)
+        self.types[name] = elements.type_of(name, array)
 
     def type_proto(self, name: str) -> TypeProto:
         tensor = self.types.get(name)

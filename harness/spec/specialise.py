@@ -110,12 +110,18 @@ def _bind_inputs(walk: _Walk, proto: ModelProto, batch: int | None, shapes: dict
                 extents.append(dim.dim_value)
                 continue
             is_batch = axis == 0 or dim.dim_param in batch_names
-            extents.append(shapes.get(name, (batch or 1) if is_batch else DEFAULT_EXTENT))
+            default = (batch or 1) if is_batch else DEFAULT_EXTENT
+            extents.append(shapes.get(name, _given_extent(walk, value.name, axis, default)))
             bound[name] = extents[-1]
         leading.update(extents[:1])
         walk.declare_input(value.name, value.type.tensor_type.elem_type, extents)
     _check_asked(walk.known.where, batch, leading, set(shapes) - known, bound)
     return bound
+
+
+def _given_extent(walk: _Walk, name: str, axis: int, default: int) -> int:
+    shape = numpy.shape(walk.known.given[name]) if name in walk.known.given else ()
+    return shape[axis] if axis < len(shape) else default
 
 
 def _not_a_tensor(name: str, walk: _Walk, proto: ModelProto) -> UnsupportedModel:

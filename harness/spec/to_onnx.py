@@ -60,9 +60,9 @@ def to_onnx(program: Program, weights_as_inputs: bool = False) -> ModelProto:
 
 
 def set_external(model: ModelProto, file: str, offsets: dict[str, int], lengths: dict[str, int]) -> None:
-    """Point initializers at their bytes in a raw file beside the model."""
+    """Point initializers at their bytes in a raw file beside the model; those that hold their values keep them."""
     for tensor in model.graph.initializer:
-        if tensor.name in offsets:
+        if tensor.name in offsets and not tensor.raw_data:
             tensor.data_location = TensorProto.EXTERNAL
             for key, value in (("location", file), ("offset", offsets[tensor.name]), ("length", lengths[tensor.name])):
                 tensor.external_data.add(key=key, value=str(value))
