@@ -34,7 +34,13 @@ def as_numbers(function, x):
 
 
 def reshape(x, shape):
-    return x if x.shape == tuple(shape) else F._np_reshape(x, newshape=tuple(shape))
+    shape = tuple(shape)
+    if x.shape == shape:
+        return x
+    if x.dtype == "float32" and shape and 0 not in shape:
+        # _np_reshape passes MKL-DNN's blocked layout on under the new shape, and RNN and elemwise_add then fail.
+        return F.Reshape(x, shape=shape)
+    return F._np_reshape(x, newshape=shape)
 
 
 def transpose(x, axes):
