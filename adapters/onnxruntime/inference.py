@@ -9,7 +9,7 @@ import onnxruntime
 
 from ..kit.interface import Network, Options, Unsupported
 from ..kit.program import Program
-from .elements import NUMBERS, PACKED, to_bytes
+from .elements import NUMBERS, PACKED
 from .onnx_file import OnnxFile
 from .operators import OPSET
 from .repairs import repair
@@ -30,7 +30,7 @@ class InferenceNetwork(Network):
         self._last = None
         check_types([*program.inputs, *program.outputs], NUMBERS)
         file = _read(program)
-        self._repaired = repair(file, program)
+        self._repaired = repair(file, program, device)
         self._session, self._opset = _session(file, program, device, options)
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> onnxruntime.IOBinding:
@@ -61,13 +61,13 @@ class InferenceNetwork(Network):
 
 
 def _read(program: Program) -> OnnxFile:
-    """The Program's file, with those initializers inside that ONNX Runtime cannot use from outside it."""
+    """The Program's file, with its small initializers inside."""
     with open(program.onnx_path(), "rb") as stream:
         file = OnnxFile(stream.read())
     for tensor in program.initializers:
         array = program.weights[tensor.name]
-        if tensor.dtype in PACKED or array.nbytes <= _SMALL:
-            file.embed(tensor.name, to_bytes(array, tensor.dtype).tobytes())
+        if array.nbytes <= _SMALL and tensor.dtype not in PACKED:  # the packed ones are inside already
+            file.embed(tensor.name, array.tobytes())
     return file
 
 

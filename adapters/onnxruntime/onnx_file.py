@@ -15,7 +15,6 @@ _NODES, _INITIALIZERS = 1, 5
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _INPUTS, _OUTPUTS, _NAME, _OP, _ATTRIBUTES = 1, 2, 3, 4, 5
 _DIMS, _TYPE, _TENSOR_NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
-_EXTERNALLY = 1
 
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7
 
@@ -79,11 +78,6 @@ class OnnxFile:
         graph += [data(_INITIALIZERS, tensor) for tensor in self.initializers.values()]
         opsets = [data(_OPSETS, _opset(fields, opset)) for fields in self._opsets]
         return protobuf.write([*self._model, *opsets, data(_GRAPH, protobuf.write(graph))])
-
-    def is_external(self, name: str) -> bool:
-        return any(
-            field[0] == _LOCATION and field[2] == _EXTERNALLY for field in protobuf.read(self.initializers[name])
-        )
 
     def embed(self, name: str, raw: bytes) -> None:
         """Move the bytes of an initializer into the file."""
