@@ -29,7 +29,8 @@ def program(
             )
     sources = [known.resolve(output) for output in outputs]
     kept = _keep_output_names(_needed_nodes(nodes, sources, known), outputs, sources, known)
-    made = [_node(node, index, known) for index, node in enumerate(kept)]
+    labels = _labels(kept)
+    made = [_node(node, label, known) for node, label in zip(kept, labels, strict=True)]
     reads = {name for node in made for name in [*node.inputs, *node.operands.values()] if name}
     needed = reads | set(outputs)
     weights = {name: array for name, array in known.constants.items() if name in needed or name in known.changing}
@@ -102,7 +103,20 @@ def _keep_output_names(nodes: list[NodeProto], outputs: list[str], sources: list
     return nodes + bridges
 
 
-def _node(node: NodeProto, index: int, known: Known) -> Node:
+def _labels(nodes: list[NodeProto]) -> list[str]:
+    """A name for each node, none twice: files need not have any, and bodies written out repeat theirs."""
+    labels: list[str] = []
+    used: set[str] = set()
+    for index, node in enumerate(nodes):
+        label = node.name or f"{node.op_type}_{index}"
+        while label in used:
+            label = f"{label}_{index}"
+        used.add(label)
+        labels.append(label)
+    return labels
+
+
+def _node(node: NodeProto, label: str, known: Known) -> Node:
     attributes = {attribute.name: _attribute(attribute) for attribute in node.attribute}
     for key in ELEMENT_TYPES & attributes.keys():
         attributes[key] = elements.name_of(attributes[key])
@@ -121,7 +135,7 @@ def _node(node: NodeProto, index: int, known: Known) -> Node:
     _complete(node, attributes, known)
     return Node(
         op=node.op_type,
-        name=node.name or f"{node.op_type}_{index}",
+        name=label,
         inputs=tuple(inputs),
         outputs=tuple(node.output),
         attributes=attributes,

@@ -21,6 +21,8 @@ def lift(proto: ModelProto, where: str) -> ModelProto:
     opset = opset_of(proto)
     if opset >= CANONICAL_OPSET:
         return proto
+    if all(node.domain not in DEFAULT_DOMAINS for node in proto.graph.node):
+        return _with_default_domain(proto)
     _check_liftable(proto, opset, where)
     try:
         lifted = version_converter.convert_version(held_as_inputs(proto), CANONICAL_OPSET)
@@ -31,6 +33,16 @@ def lift(proto: ModelProto, where: str) -> ModelProto:
         ) from None
     hold_again(lifted, proto)
     return lifted
+
+
+def _with_default_domain(proto: ModelProto) -> ModelProto:
+    """A model without any node of the default domain: there is nothing to lift."""
+    copy = ModelProto()
+    copy.CopyFrom(proto)
+    others = [entry for entry in proto.opset_import if entry.domain not in DEFAULT_DOMAINS]
+    del copy.opset_import[:]
+    copy.opset_import.extend([helper.make_opsetid("", CANONICAL_OPSET), *others])
+    return copy
 
 
 def _check_liftable(proto: ModelProto, opset: int, where: str) -> None:

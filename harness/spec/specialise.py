@@ -24,6 +24,7 @@ from harness.spec.inference import infer
 from harness.spec.known import Known
 from harness.spec.lift import DEFAULT_DOMAINS, foreign, lift
 from harness.spec.model import MAX_NODES, Model, is_held, node_label, opset_of
+from harness.spec.rules import rule_for
 from harness.spec.unsupported import UnsupportedModel
 
 __all__ = ["DEFAULT_EXTENT", "Specialised", "UnsupportedModel", "lift", "specialise"]
@@ -41,8 +42,8 @@ _ALWAYS_REWRITTEN = {"SequenceMap"}
 class Specialised:
     """A Program and how it came about.
 
-    bound: the free dimensions and what they became. rewritten: {operator: "function body"} for operators that were
-    rewritten because the adapter lacks them.
+    bound: the free dimensions and what they became. rewritten: {operator: "function body" or "rule"} for operators
+    that were rewritten because the adapter lacks them.
     """
 
     program: Program
@@ -62,9 +63,9 @@ def specialise(
 
     purpose: "infer", or "train" for the forward graph of its training recipe. batch: the extent of the inputs' free
     first axis, 1 where it is not given. shapes: extents of other free axes by their name. operators: what the adapter
-    lowers itself; others are replaced by their ONNX function body where they have one. values: arrays for inputs;
-    what steers (the shape of a Reshape, a trip count) is bound to the value that it has for them, as by any tracing
-    framework; what is computed stays in the Program.
+    lowers itself; others are replaced by their ONNX function body, or by a rule, where there is one. values: arrays for
+    inputs; what steers (the shape of a Reshape, a trip count) is bound to the value that it has for them, as by any
+    tracing framework; what is computed stays in the Program.
 
     Raises HarnessError for a wrong shape or a model without a recipe, UnsupportedModel where no Program can be made.
     """
@@ -199,7 +200,7 @@ class _Walk:
             return []
         if node.op_type in _CONTROL:
             return control_flow.begin(node, known, f"{node.op_type}_{self._visited}/")
-        body = self._function_body(node)
+        body = self._simpler(node)
         if body:
             return [*body]
         if node.domain not in DEFAULT_DOMAINS:
@@ -238,19 +239,22 @@ class _Walk:
         self.known.alias(node.output[0], node.input[0])
         return True
 
-    def _function_body(self, node: NodeProto) -> list[NodeProto]:
-        """The ONNX function body of an operator that the adapter lacks; empty where there is none."""
+    def _simpler(self, node: NodeProto) -> list[NodeProto]:
+        """What replaces an operator that the adapter lacks: its ONNX function body, a rule, or nothing."""
         own = self.operators is None or node.op_type in self.operators
         if own and node.domain in DEFAULT_DOMAINS and node.op_type not in _ALWAYS_REWRITTEN:
             return []
         prefix = f"{node.op_type}_{len(self._bodies)}/"
         types = [self.known.type_proto(name) for name in node.input]
-        body = function_body(self._schema(node), node, self._opset(node), types, prefix)
-        if body:
+        schema, by = self._schema(node), "function body"
+        nodes = function_body(schema, node, self._opset(node), types, prefix)
+        if not nodes:
+            nodes, by = rule_for(schema, node, prefix), "rule"
+        if nodes:
             if node.name.split("/")[0] + "/" not in self._bodies:
-                self.rewritten[node.op_type] = "function body"
+                self.rewritten[node.op_type] = by
             self._bodies.add(prefix)
-        return body
+        return nodes
 
     def _opset(self, node: NodeProto) -> int:
         if node.domain in DEFAULT_DOMAINS:
