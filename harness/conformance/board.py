@@ -71,7 +71,7 @@ class Result:
 
 
 @dataclass
-class _Ready:
+class Ready:
     """A case ready for the worker, or settled before it got there (result.outcome is set)."""
 
     result: Result
@@ -87,14 +87,14 @@ class Board:
     """One adapter's board. folder: for scratch files and the worker's log."""
 
     def __init__(self, site: Site, way: Way, folder: Path):
-        self._site, self._way, self._folder = site, way, folder
+        self.site, self.way, self.folder = site, way, folder
         self._worker: Worker | None = None
 
     def run(self, cases: Iterable[Case]) -> Iterator[Result]:
         """Every case's result, in order."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            for ready in _ahead(cases, self._make_ready):
+            for ready in _ahead(cases, self._made_ready):
                 begin = time.monotonic()
                 if not ready.result.outcome:
                     self._run(ready)
@@ -105,31 +105,44 @@ class Board:
             if self._worker is not None:
                 self._worker.end()
 
+    def worker(self) -> Worker:
+        """A live worker that has imported its framework: the one at hand, or a new one where that died."""
+        if self._worker is None or not self._worker.alive():
+            log = self.folder.parent / "logs" / f"conformance-{self.site.adapter}.log"
+            self._worker = start(self.site, log, self.way.threads, self.way.device)
+        self._worker.greet(self.way.timeout)
+        return self._worker
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"mode": self.way.mode, "precision": "fp32", "threads": self.way.threads}
+
     # Before the worker ---------------------------------------------------------------------------------------------
 
-    def _make_ready(self, number: int, case: Case) -> _Ready:
-        result, folder = Result(case), self._folder / f"{number}"
+    def _made_ready(self, number: int, case: Case) -> Ready:
+        result, folder = Result(case), self.folder / f"{number}"
+        folder.mkdir()
         try:
-            return self._specialised(result, folder)
+            return self.make_ready(result, folder)
         except UnsupportedModel as refusal:
             result.end("unsupported", refusal.what, refusal.operator or "")
         except HarnessError as error:
             result.end("error", error.what)
         except Exception as error:  # what breaks on one case must not end the board
             result.end("error", f"the harness: {type(error).__name__}: {error}")
-        return _Ready(result, folder)
+        return Ready(result, folder)
 
-    def _specialised(self, result: Result, folder: Path) -> _Ready:
+    def make_ready(self, result: Result, folder: Path) -> Ready:
+        """Everything that can be done without the worker."""
         case = result.case
-        folder.mkdir()
         source = model.from_proto(case.load(), case.name)
         data = case.data()
         names = [value.name for value in fed_inputs(source.proto.graph)]
         given = {
             name: array for name, array in zip(names, data[0][0], strict=False) if isinstance(array, numpy.ndarray)
         }
-        ready = _Ready(result, folder, source, given, data)
-        special = self._bundle(ready, self._site.operators)
+        ready = Ready(result, folder, source, given, data)
+        special = self._bundle(ready, self.site.operators)
         if _nothing_left(special.program):
             found = objection(special.program.weights, special.program.outputs, data[0][1], case.rtol, case.atol)
             result.end("wrong" if found else "folded", found)
@@ -139,11 +152,11 @@ class Board:
             arrays.write_arrays(str(folder / f"in{index}"), {t.name: fed[t.name] for t in special.program.inputs})
         return ready
 
-    def _bundle(self, ready: _Ready, operators: Collection[str]) -> Specialised:
+    def _bundle(self, ready: Ready, operators: Collection[str]) -> Specialised:
         """Make the Program for an adapter with these operators, and write its bundle."""
         assert ready.source is not None
         special = specialise(ready.source, operators=operators, values=ready.given)
-        planned = layout.channels_last(special.program) if self._way.layout == "channels-last" else None
+        planned = layout.channels_last(special.program) if self.way.layout == "channels-last" else None
         shutil.rmtree(ready.folder / "bundle", ignore_errors=True)
         bundle.write(special.program, ready.folder / "bundle", planned)
         ready.program, ready.operators = special.program, set(operators)
@@ -153,17 +166,18 @@ class Board:
 
     # In the worker -------------------------------------------------------------------------------------------------
 
-    def _run(self, ready: _Ready) -> None:
+    def _run(self, ready: Ready) -> None:
         try:
-            self._load_and_judge(ready)
+            self.judge(ready)
         except WorkerFailed as failure:
             dead = failure.kind == "failed" and not failure.alive
             outcome = "crash" if dead else "error" if failure.kind == "failed" else failure.kind
             ready.result.end(outcome, failure.reason, failure.operator or "")
 
-    def _load_and_judge(self, ready: _Ready) -> None:
+    def judge(self, ready: Ready) -> None:
+        """Have the worker run a case, and end its result."""
         result = ready.result
-        with_fallbacks(self._site.operators, partial(self._load, ready))
+        with_fallbacks(self.site.operators, partial(self._load, ready))
         assert ready.program is not None
         try:
             for index, (_, right) in enumerate(ready.data):
@@ -180,19 +194,14 @@ class Board:
             if self._worker is not None and self._worker.alive():
                 self._ask("close", network=1)
 
-    def _load(self, ready: _Ready, operators: Collection[str]) -> None:
+    def _load(self, ready: Ready, operators: Collection[str]) -> None:
         if ready.operators != set(operators):
             self._bundle(ready, operators)
-        way = self._way
-        options = {"mode": way.mode, "precision": "fp32", "threads": way.threads}
-        self._ask("load", network=1, bundle=str(ready.folder / "bundle"), device=way.device, options=options)
+        bundle = str(ready.folder / "bundle")
+        self._ask("load", network=1, bundle=bundle, device=self.way.device, options=self.options)
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        if self._worker is None or not self._worker.alive():
-            log = self._folder.parent / "logs" / f"conformance-{self._site.adapter}.log"
-            self._worker = start(self._site, log, self._way.threads, self._way.device)
-        self._worker.greet(self._way.timeout)
-        return self._worker.ask(do, self._way.timeout, **arguments)
+        return self.worker().ask(do, self.way.timeout, **arguments)
 
 
 def _nothing_left(program: Program) -> bool:
@@ -201,10 +210,10 @@ def _nothing_left(program: Program) -> bool:
     return all(node.op == "Identity" and node.inputs[0] in weights for node in program.nodes)
 
 
-def _ahead(cases: Iterable[Case], make: Callable[[int, Case], _Ready]) -> Iterator[_Ready]:
+def _ahead(cases: Iterable[Case], make: Callable[[int, Case], Ready]) -> Iterator[Ready]:
     """Ready cases in order; a few are made while the caller is busy with the one before."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: deque[Future[_Ready]] = deque()
+        waiting: deque[Future[Ready]] = deque()
         for number, case in enumerate(cases):
             waiting.append(pool.submit(make, number, case))
             if len(waiting) > _AHEAD:
