@@ -120,10 +120,11 @@ def _in_float64(*positions: int) -> Repair:
 
 
 def _dft(editor: Editor, proto: NodeProto, call: Node) -> bool:
-    extents = editor.program.tensors[call.outputs[0]].shape
-    length = extents[call.attributes.get("axis", -2)]
-    if call.attributes.get("inverse") and not call.attributes.get("onesided") and length & length - 1:
-        raise _refuse(call, "rounds an inverse transform of this length otherwise than ONNX's reference")
+    length = editor.program.tensors[call.outputs[0]].shape[call.attributes.get("axis", -2)]
+    to_complex = call.attributes.get("inverse") and not call.attributes.get("onesided")
+    if to_complex and length & length - 1 and editor.dtype(call.inputs[0]) == "float32":
+        # In float64 it is nearer to the truth than ONNX's reference, but outside the tolerance of ONNX's tests.
+        raise _refuse(call, "does not round an inverse transform of this length as ONNX's reference does in float32")
     return _in_float64(0)(editor, proto, call)
 
 
@@ -228,8 +229,8 @@ def _attention(editor: Editor, proto: NodeProto, call: Node) -> bool:
     total = key.shape[-2] + (past.shape[-2] if past is not None else 0)
     if mask is not None and mask.shape[-1] != total:
         raise _refuse(call, "does not pad a mask that is shorter than the keys")
-    if query.dtype == "float16" and editor.device == "cpu":
-        raise _refuse(call, "has twice the error of the function body in float16")
+    if query.dtype == "float16" and call.attributes.get("is_causal") and editor.device == "cpu":
+        raise _refuse(call, "has twice the error of the function body in causal float16")
     return False
 
 
