@@ -6,15 +6,17 @@ float32 rounding alone does to the same evaluation; the floor is for models that
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy
 
-from harness.kit import Program, arrays
-from harness.spec.optimizers import first_step
-from harness.spec.reference import Arrays, Reference, Slope, relative_error, slope_error
+from harness.kit import Optimizer, Program, arrays
+from harness.spec import optimizers, slopes
+from harness.spec.reference import Arrays, Reference, relative_error
+from harness.spec.slopes import Slope
 
 #: An output may differ by this many times the rounding error of a plain float32 evaluation ...
 ROUNDING_FACTOR = 50.0
@@ -22,14 +24,21 @@ ROUNDING_FACTOR = 50.0
 #: ... and always by this much, relative to the largest value of that output.
 FLOOR = 2e-5
 
-#: Losses of the first steps may differ this much, relatively, from the median of all adapters.
-LOSS_TOLERANCE = 1e-4
-
-#: Gradients may miss a measured slope by this part of the slope that such gradients have typically.
+#: Gradients may miss a slope along a plain direction by this part of the slope that they have typically. (Float32 tips
+#: Relus over that float64 does not.)
 SLOPE_TOLERANCE = 1e-2
 
-#: A weight after one step may miss the optimizer's formula by this part of the tensor's largest change or rounding.
-STEP_TOLERANCE = 1e-3
+#: Along a balanced one they may miss it by FLOOR, or by this many times what noise of float32's size does to it ...
+SLOPE_FACTOR = 5.0
+
+#: ... but never by more than this; a parameter whose gradient is all wrong makes 1/sqrt(number of parameters).
+BALANCED_TOLERANCE = 3e-2
+
+#: float32's relative distance from one number to the next.
+_EPSILON = float(numpy.finfo(numpy.float32).eps)
+
+#: Elements of a weight that are checked at a time, in float64.
+_CHUNK = 1 << 20
 
 
 @dataclass
@@ -45,6 +54,14 @@ class Finding:
         self.reason = self.reason or reason
 
 
+@dataclass(frozen=True)
+class Walk:
+    """Some steps of training. weights: before the first and after each; gradients: at the weights before each."""
+
+    weights: list[Arrays]
+    gradients: list[Arrays]
+
+
 def check_outputs(finding: Finding, outputs: Arrays, reference: Reference) -> None:
     """Every output against the reference."""
     for name, right in reference.outputs.items():
@@ -58,66 +75,187 @@ def check_outputs(finding: Finding, outputs: Arrays, reference: Reference) -> No
             finding.object(f"output {name!r} is off by {error:.2g} of its largest value; {allowed:.2g} is allowed")
 
 
-def check_first_loss(finding: Finding, loss: float, reference: Reference, name: str) -> None:
-    """The loss at the first weights against the reference."""
+def check_loss(finding: Finding, loss: float, reference: Reference, name: str, which: str) -> None:
+    """A loss against the reference at the same weights."""
     right = float(reference.outputs[name].reshape(()))
     error = abs(loss - right) / max(abs(right), 1e-30)
     allowed = max(FLOOR, ROUNDING_FACTOR * reference.rounding[name])
     finding.max_relative_error = max(finding.max_relative_error, error)
     if not error <= allowed:
-        finding.object(f"the first loss is {loss:.6g}, the reference says {right:.6g} ({allowed:.2g} is allowed)")
+        finding.object(f"the {which} is {loss:.6g}, the reference says {right:.6g} ({allowed:.2g} is allowed)")
 
 
-def check_gradients(finding: Finding, gradients: Arrays, slopes: list[Slope]) -> None:
-    """Gradients against slopes measured on the reference."""
-    error = max((slope_error(slope, gradients) for slope in slopes), default=0.0)
-    finding.facts["gradient_error"] = error
-    if not error <= SLOPE_TOLERANCE:
-        finding.object(f"its gradients miss the measured slope of the loss by {error:.2g} of a typical one")
+def check_trained(
+    finding: Finding, program: Program, walk: Walk, level: Callable[[Collection[str]], bool] = lambda names: False
+) -> int:
+    """How many parameters really changed, against how many the model says train.
 
-
-def check_first_step(finding: Finding, program: Program, gradients: Arrays, after: Arrays) -> int:
-    """Weights after one step against the optimizer's formula on the adapter's own gradients.
-
-    Returns the number of parameters in the tensors that changed (an element whose gradient is zero stays, and may).
+    level: whether the loss, by the reference, does not depend on some parameters at all. A tensor counts as a whole: an
+    element whose gradient is zero stays, and may.
     """
     assert program.training is not None
-    changed, worst, where = 0, 0.0, ""
+    changed, total, frozen, idle = 0, 0, [], []
     for name in program.training.parameters:
-        before = numpy.asarray(program.weights[name], numpy.float64)
-        if name not in after or name not in gradients or after[name].shape != before.shape:
-            finding.object(f"parameter {name!r} is not trained")
-            continue
-        right = first_step(program.training.optimizer, before, numpy.asarray(gradients[name], numpy.float64))
-        moved, meant = numpy.asarray(after[name], numpy.float64) - before, right - before
-        rounding = 4 * float(numpy.abs(before).max(initial=0.0)) * float(numpy.finfo(numpy.float32).eps)
-        distance = float(numpy.abs(meant).max(initial=0.0))
-        if distance > rounding and not moved.any():
-            finding.object(f"parameter {name!r} did not change in the first step")
-        changed += moved.size if moved.any() or 0 < distance <= rounding else 0
-        scale = distance + rounding / STEP_TOLERANCE
-        error = float(numpy.abs(moved - meant).max(initial=0.0)) / max(scale, 1e-30)
-        if error > worst:
-            worst, where = error, name
-    finding.facts["step_error"] = worst
-    if not worst <= STEP_TOLERANCE:
-        finding.object(f"after one step {where!r} is not where {program.training.optimizer.op} puts it ({worst:.2g})")
+        before, gradient = walk.weights[0][name], walk.gradients[0].get(name)
+        total += before.size
+        reached = [weights[name] for weights in walk.weights[1:] if name in weights]
+        if any(array.shape == before.shape and not numpy.array_equal(array, before) for array in reached):
+            changed += before.size
+        elif not reached or gradient is None:
+            frozen.append(name)
+        elif not gradient.any():
+            idle.append(name)
+        elif _below_rounding(program, before, gradient):
+            changed += before.size
+        else:
+            frozen.append(name)
+    if idle and not level(idle):
+        frozen += idle
+    if frozen:
+        named, stay = ", ".join(map(repr, frozen[:3])), "stays as it is" if len(frozen) == 1 else "stay as they are"
+        more = f" and {len(frozen) - 3} more" if len(frozen) > 3 else ""
+        finding.object(f"it trains {changed:,} of the model's {total:,} parameters: {named}{more} {stay}")
     return changed
 
 
-def check_curves(findings: Mapping[str, Finding], curves: Mapping[str, list[float]]) -> None:
-    """Losses of the first steps against each other: each cell's curve against the median of all."""
+def _below_rounding(program: Program, before: numpy.ndarray, gradient: numpy.ndarray) -> bool:
+    """Is the first step too small for float32 to show?"""
+    assert program.training is not None
+    recipe = program.training.optimizer
+    exact = before.astype(numpy.float64)
+    right, _ = optimizers.step(recipe, 0, exact, gradient.astype(numpy.float64), optimizers.zero_state(recipe, exact))
+    return bool((numpy.abs(right - exact) <= _EPSILON * numpy.abs(exact)).all())
+
+
+def check_gradients(
+    finding: Finding,
+    program: Program,
+    gradients: Arrays,
+    measured: list[Slope],
+    blame: Callable[[Slope], slopes.Culprit] | None = None,
+) -> None:
+    """Gradients against slopes measured on the reference.
+
+    blame: finds the parameter that is most to blame for a slope that is missed.
+    """
+    assert program.training is not None
+    for name in program.training.parameters:
+        shape = program.tensors[name].shape
+        if name not in gradients:
+            finding.object(f"there is no gradient of {name!r}")
+        elif gradients[name].shape != shape:
+            found = list(gradients[name].shape)
+            finding.object(f"the gradient of {name!r} has the shape {found}; the parameter has {list(shape)}")
+        elif not numpy.isfinite(gradients[name]).all():
+            finding.object(f"the gradient of {name!r} is not finite")
+    if finding.reason:
+        finding.facts["gradient_error"] = math.inf
+        return
+    finding.facts["gradient_error"] = max((slopes.error(slope, gradients) for slope in measured), default=0.0)
+    finding.facts["gradient_error_allowed"] = min((_slope_allowance(slope, gradients) for slope in measured), default=0)
+    for slope in measured:
+        error, allowed = slopes.error(slope, gradients), _slope_allowance(slope, gradients)
+        if error <= allowed:
+            continue
+        reason = f"its gradients miss a slope of the loss by {error:.2g} of a typical one ({allowed:.2g} is allowed)"
+        if blame is not None:
+            culprit = blame(slope)
+            reason += f", most of it in {culprit.name!r}: along a random direction its gradient says {culprit.says:.4g}"
+            reason += f", the reference {culprit.measured:.4g}"
+        finding.object(reason)
+        break
+
+
+def _slope_allowance(slope: Slope, gradients: Arrays) -> float:
+    if slope.rounding is None:
+        return SLOPE_TOLERANCE
+    return min(BALANCED_TOLERANCE, max(FLOOR, SLOPE_FACTOR * slope.rounding / slopes.typical(slope, gradients)))
+
+
+def check_steps(finding: Finding, program: Program, walk: Walk) -> None:
+    """Weights after each step against the optimizer's formula on the adapter's own gradients, element by element."""
+    assert program.training is not None
+    recipe = program.training.optimizer
+    worst = [(0.0, "")] * len(walk.gradients)
+    for name in program.training.parameters:
+        if not all(name in arrays for arrays in (*walk.weights, *walk.gradients)):
+            finding.object(f"parameter {name!r} is not trained")
+            continue
+        weights = [numpy.asarray(arrays[name]).reshape(-1) for arrays in walk.weights]
+        gradients = [numpy.asarray(arrays[name]).reshape(-1) for arrays in walk.gradients]
+        slack = [ROUNDING_FACTOR * _EPSILON * float(numpy.abs(g).max(initial=0.0)) for g in gradients]
+        for begin in range(0, weights[0].size, _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            shares = step_shares(recipe, [w[part] for w in weights], [g[part] for g in gradients], slack)
+            worst = [old if share <= old[0] else (share, name) for old, share in zip(worst, shares, strict=True)]
+    finding.facts["step_error"] = max(share for share, _ in worst)
+    for number, (share, name) in enumerate(worst, 1):
+        if not share <= 1:
+            finding.object(
+                f"after step {number} {name!r} is not where {recipe.op} puts it: "
+                f"off by {share:.2g} times what rounding allows"
+            )
+            break
+
+
+def step_shares(
+    recipe: Optimizer, weights: list[numpy.ndarray], gradients: list[numpy.ndarray], slack: list[float]
+) -> list[float]:
+    """By how much some elements miss the optimizer's formula after each step, in units of what float32 allows.
+
+    weights: before the first step and after each. gradients: at each of those weights but the last. slack: how far off
+    a gradient may be. Allowed are the rounding of the stored weight, that of the step, and what the slack of any one of
+    the gradients so far does to the formula.
+    """
+    exact = [array.astype(numpy.float64) for array in weights]
+    state = optimizers.zero_state(recipe, exact[0])
+    shifted: list[tuple[numpy.ndarray, ...]] = []
+    shares = []
+    for made, gradient in enumerate(gradients):
+        before, after, slope = exact[made], exact[made + 1], gradient.astype(numpy.float64)
+        right, following = optimizers.step(recipe, made, before, slope, state)
+        others = [optimizers.step(recipe, made, before, slope, old) for old in shifted]
+        others.append(optimizers.step(recipe, made, before, slope + slack[made], state))
+        allowed = 2 * _EPSILON * numpy.maximum(numpy.abs(before), numpy.abs(after))
+        allowed += ROUNDING_FACTOR * _EPSILON * numpy.abs(right - before) + float(numpy.finfo(numpy.float32).tiny)
+        for other, _ in others:
+            allowed += numpy.abs(other - right)
+        shares.append(float((numpy.abs(after - right) / allowed).max(initial=0.0)))
+        state, shifted = following, [kept for _, kept in others]
+    return shares
+
+
+def check_updates(finding: Finding, program: Program, after: Arrays, reference: Reference) -> None:
+    """Running statistics after one step against the reference at the weights before it."""
+    assert program.training is not None
+    for name, source in program.training.updates.items():
+        error = relative_error(after[name], reference.outputs[source]) if name in after else math.inf
+        allowed = max(FLOOR, ROUNDING_FACTOR * reference.rounding[source])
+        finding.facts["update_error"] = max(finding.facts.get("update_error", 0.0), error)
+        if not error <= allowed:
+            finding.object(
+                f"after one step {name!r} is off by {error:.2g} of its largest value; {allowed:.2g} is allowed"
+            )
+
+
+def check_curves(findings: Mapping[str, Finding], curves: Mapping[str, list[float]], rounding: float) -> None:
+    """Losses of the first steps against each other: each cell's curve against the median of all.
+
+    rounding: what float32 does to the first loss, relatively. Each step may add as much as the first may be off by.
+    """
     sound = {cell: curve for cell, curve in curves.items() if not findings[cell].reason}
     if not sound:
         return
     middle = [statistics.median(losses) for losses in zip(*sound.values(), strict=True)]
+    allowed = max(FLOOR, ROUNDING_FACTOR * rounding)
     for cell, curve in sound.items():
         errors = [abs(a - b) / max(abs(b), 1e-30) for a, b in zip(curve, middle, strict=True)]
         findings[cell].facts["loss_disagreement"] = max(errors)
         for step, error in enumerate(errors, 1):
-            if not error <= LOSS_TOLERANCE:
+            if not error <= step * allowed:
                 findings[cell].object(
-                    f"its loss at step {step} is {curve[step - 1]:.6g}, the others' median {middle[step - 1]:.6g}"
+                    f"its loss at step {step} is {curve[step - 1]:.6g}, the others' median {middle[step - 1]:.6g} "
+                    f"({step * allowed:.2g} is allowed)"
                 )
                 break
 

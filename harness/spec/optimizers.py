@@ -87,29 +87,34 @@ def _demand(where: str, name: str, value: float, holds: bool, wanted: str) -> No
         raise HarnessError(f"{where}: {name} is {value!r}", f"It must be a finite number, {wanted}.")
 
 
-def first_step(
-    optimizer: program.Optimizer, weights: numpy.ndarray[Any, Any], gradient: numpy.ndarray[Any, Any]
-) -> numpy.ndarray[Any, Any]:
-    """Weights after the first step, from zero state, by the definitions of ai.onnx.preview.training 1.
+Array = numpy.ndarray[Any, Any]
 
-    weights, gradient: float64 arrays of one shape.
+
+def zero_state(optimizer: program.Optimizer, weights: Array) -> tuple[Array, ...]:
+    """What the optimizer keeps for each weight before the first step: zeros, in float64."""
+    return tuple(numpy.zeros(weights.shape) for _ in kind_of(optimizer.op).states)
+
+
+def step(
+    optimizer: program.Optimizer, made: int, weights: Array, gradient: Array, state: tuple[Array, ...]
+) -> tuple[Array, tuple[Array, ...]]:
+    """Weights and state after one step, by the definitions of ai.onnx.preview.training 1.
+
+    made: steps made before this one. weights, gradient, state: float64 arrays of one shape.
     """
-    rate, given, step = optimizer.learning_rate, optimizer.attributes, optimizer.step
-    moved: numpy.ndarray[Any, Any]
-    regularized = given["norm_coefficient"] * weights + gradient
+    rate, given, count = optimizer.learning_rate, optimizer.attributes, optimizer.step + made
+    gradient = given["norm_coefficient"] * weights + gradient
     if optimizer.op == "Momentum":
-        momentum = (given["beta"] if step > 0 else 1.0) * regularized
-        ahead = regularized + given["alpha"] * momentum if given["mode"] == "nesterov" else momentum
-        moved = weights - rate * ahead
-        return moved
+        momentum = given["alpha"] * state[0] + (given["beta"] if count > 0 else 1.0) * gradient
+        ahead = gradient + given["alpha"] * momentum if given["mode"] == "nesterov" else momentum
+        return weights - rate * ahead, (momentum,)
     if optimizer.op == "Adagrad":
-        slowed = rate / (1 + step * given["decay_factor"])
-        moved = weights - slowed * regularized / (numpy.abs(regularized) + given["epsilon"])
-        return moved
-    average = (1 - given["alpha"]) * regularized
-    square = (1 - given["beta"]) * regularized**2
-    if step > 0:
-        rate *= math.sqrt(1 - given["beta"] ** step) / (1 - given["alpha"] ** step)
+        square = state[0] + gradient**2
+        slowed = rate / (1 + count * given["decay_factor"])
+        return weights - slowed * gradient / (numpy.sqrt(square) + given["epsilon"]), (square,)
+    average = given["alpha"] * state[0] + (1 - given["alpha"]) * gradient
+    square = given["beta"] * state[1] + (1 - given["beta"]) * gradient**2
+    if count > 0:
+        rate *= math.sqrt(1 - given["beta"] ** count) / (1 - given["alpha"] ** count)
     moved = weights - rate * average / (numpy.sqrt(square) + given["epsilon"])
-    moved *= 1 - given["norm_coefficient_post"]
-    return moved
+    return (1 - given["norm_coefficient_post"]) * moved, (average, square)

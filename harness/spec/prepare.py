@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -21,9 +22,6 @@ from harness.spec.cost import Cost, cost
 from harness.spec.reference import Arrays, Reference
 from harness.spec.slopes import Slope, Surface
 from harness.spec.specialise import Specialised, specialise
-
-#: Random directions along which gradients are checked.
-SLOPES = 2
 
 #: What the rounding of an output is kept under.
 _ROUNDING = "rounding of "
@@ -100,14 +98,14 @@ class Workload:
         sizes = slopes.magnitudes(self.program, gradients)
 
         def measure() -> Arrays:
-            found = self.surface(gradients).slopes(SLOPES)
-            return {"values": numpy.array([[slope.value, slope.rounding] for slope in found])}
+            found = self.surface(gradients).slopes()
+            rounding = [math.nan if slope.rounding is None else slope.rounding for slope in found]
+            return {"values": numpy.array([slope.value for slope in found]), "rounding": numpy.array(rounding)}
 
-        measured = arrays.read_arrays(str(self._kept(f"slopes-{_digest(sizes)}", measure)))["values"]
-        return [
-            Slope(slopes.direction(self.program, self.seed, index, sizes), float(value), float(rounding))
-            for index, (value, rounding) in enumerate(measured)
-        ]
+        kept = arrays.read_arrays(str(self._kept(f"slopes-{_digest(sizes)}", measure)))
+        rounding = [None if math.isnan(each) else float(each) for each in kept["rounding"]]
+        towards = slopes.directions(self.program, self.seed, sizes)
+        return [Slope(*measured) for measured in zip(towards, map(float, kept["values"]), rounding, strict=True)]
 
     def _evaluated(self, what: str, program: Program) -> Reference:
         def evaluate() -> Arrays:

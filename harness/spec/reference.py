@@ -6,7 +6,6 @@ far rounding alone carries an honest answer.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,13 +18,6 @@ from harness.kit import Node, Program, Tensor
 from harness.spec.to_onnx import to_onnx
 
 Arrays = dict[str, numpy.ndarray]
-
-#: Step of the central differences. In float64 their rounding error is near 1e-8 of the loss; what the kinks of Relu,
-#: Clip and MaxPool add grows with the step: it was several thousandths of a slope at 1e-5 in a deep network.
-_DIFFERENCE_STEP = 1e-8
-
-#: Standard deviation of what `nudged` adds to each parameter.
-_NUDGE = 0.01
 
 
 class Erf(OpRun):
@@ -58,21 +50,10 @@ class Reference:
     rounding: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Slope:
-    """The derivative of the loss along one random direction, by central differences in float64.
-
-    direction: per parameter, a random array of norm 1. value: the derivative.
-    """
-
-    direction: Arrays
-    value: float
-
-
 def evaluate(program: Program, inputs: Arrays) -> Reference:
     """Outputs of a Program for some inputs, and what float32 rounding does to them."""
-    exact = _run(_in_float64(program), _as_float64(inputs))
-    rounded = _run(program, inputs)
+    exact = evaluate_outputs(in_float64(program), as_float64(inputs))
+    rounded = evaluate_outputs(program, inputs)
     return Reference(exact, {name: relative_error(rounded[name], exact[name]) for name in exact})
 
 
@@ -92,80 +73,20 @@ def relative_error(values: numpy.ndarray, reference: numpy.ndarray) -> float:
     return float(numpy.abs(left[finite] - right[finite]).max(initial=0.0)) / scale
 
 
-def nudged(program: Program, seed: int) -> Arrays:
-    """Parameters a little away from their first values, in float32.
-
-    Gradients are checked there: at first, many networks sit exactly on the kinks of their Relus (zero biases behind
-    constant channels), where every value between two slopes is a right derivative.
-    """
-    assert program.training is not None
-    generator = numpy.random.Generator(numpy.random.PCG64([seed, 2**32]))
-    moved = {}
-    for name in program.training.parameters:
-        weights = numpy.asarray(program.weights[name])
-        moved[name] = (weights + _NUDGE * generator.standard_normal(weights.shape)).astype(weights.dtype)
-    return moved
-
-
-def slopes(program: Program, inputs: Arrays, count: int, seed: int) -> list[Slope]:
-    """Derivatives of a training Program's loss along random directions through all its `nudged` parameters."""
-    assert program.training is not None
-    here = replace(program, weights={**program.weights, **nudged(program, seed)})
-    exact, feeds = _in_float64(here), _as_float64(inputs)
-    found = []
-    for index in range(count):
-        towards = direction(program, seed, index)
-        ahead, behind = (_loss_at(exact, feeds, towards, sign * _DIFFERENCE_STEP) for sign in (1, -1))
-        found.append(Slope(towards, (ahead - behind) / (2 * _DIFFERENCE_STEP)))
-    return found
-
-
-def direction(program: Program, seed: int, index: int) -> Arrays:
-    """The random direction of one slope: per parameter, a normal array scaled to norm 1."""
-    assert program.training is not None
-    generator = numpy.random.Generator(numpy.random.PCG64([seed, index]))
-    towards = {}
-    for name in program.training.parameters:
-        array = generator.standard_normal(program.tensors[name].shape)
-        towards[name] = array / max(float(numpy.linalg.norm(array)), 1e-300)
-    return towards
-
-
-def slope_error(slope: Slope, gradients: Arrays) -> float:
-    """How far gradients are from the measured slope, in units of the slope that such gradients have typically.
-
-    A direction of norm 1 in a tensor of n elements meets a gradient g with a standard deviation of |g|/sqrt(n).
-    """
-    missing = slope.direction.keys() - gradients.keys()
-    if missing:
-        return float("inf")
-    found = sum(float(numpy.vdot(gradients[name].astype(numpy.float64), u)) for name, u in slope.direction.items())
-    variance = sum(
-        float(numpy.square(gradients[name], dtype=numpy.float64).sum()) / max(1, u.size)
-        for name, u in slope.direction.items()
-    )
-    return abs(found - slope.value) / max(math.sqrt(variance), float(numpy.finfo(numpy.float32).tiny))
-
-
-def _loss_at(program: Program, inputs: Arrays, towards: Arrays, distance: float) -> float:
-    assert program.training is not None
-    moved = {name: program.weights[name] + distance * array for name, array in towards.items()}
-    outputs = _run(replace(program, weights={**program.weights, **moved}), inputs)
-    return float(numpy.asarray(outputs[program.training.loss]).reshape(()))
-
-
-def _run(program: Program, inputs: Arrays) -> Arrays:
+def evaluate_outputs(program: Program, inputs: Arrays) -> Arrays:
+    """Outputs of a Program in the types that it says."""
     evaluator = ReferenceEvaluator(to_onnx(program, weights_as_inputs=True), new_ops=[Erf, Gelu])
     names = [tensor.name for tensor in program.outputs]
     feeds = {name: numpy.asarray(array) for name, array in {**program.weights, **inputs}.items()}
     return dict(zip(names, evaluator.run(names, feeds), strict=True))
 
 
-def _as_float64(arrays: Arrays) -> Arrays:
+def as_float64(arrays: Arrays) -> Arrays:
+    """Arrays with every float32 a float64."""
     return {name: a.astype(numpy.float64) if a.dtype == numpy.float32 else a for name, a in arrays.items()}
 
 
-def _in_float64(program: Program) -> Program:
+def in_float64(program: Program) -> Program:
     """The same Program with every float32 a float64."""
 
     def widen(tensor: Tensor) -> Tensor:
@@ -178,7 +99,7 @@ def _in_float64(program: Program) -> Program:
         initializers=tuple(map(widen, program.initializers)),
         tensors={name: widen(tensor) for name, tensor in program.tensors.items()},
         nodes=tuple(replace(node, attributes=_widened(node)) for node in program.nodes),
-        weights=_as_float64(program.weights),
+        weights=as_float64(program.weights),
     )
 
 
