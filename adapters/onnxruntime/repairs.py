@@ -24,7 +24,6 @@ class Editor:
     def __init__(self, file: OnnxFile, program: Program, device: str):
         self.file, self.program, self.device = file, program, device
         self.nodes: List[NodeProto] = []
-        self._names: Dict[str, int] = {}
 
     def tensor(self, name: str) -> Optional[Tensor]:
         """What the Program says of a tensor; None for a constant that only the file has."""
@@ -34,18 +33,11 @@ class Editor:
         tensor = self.tensor(name)
         return tensor.dtype if tensor is not None else "int64"
 
-    # workaround: ONNX Runtime wants different names for all nodes, ONNX does not.
-    def append(self, proto: NodeProto) -> None:
-        count = self._names[proto.name] = self._names.get(proto.name, 0) + 1
-        if proto.name and count > 1:
-            proto.name = f"{proto.name}/repeated/{count}"
-        self.nodes.append(proto)
-
     def op(self, op: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
         """Append a node with one output; returns its name."""
         name = f"repaired/{op}/{len(self.nodes)}"
         output = output or name
-        self.append(node(op, inputs, [output], name, **attributes))
+        self.nodes.append(node(op, inputs, [output], name, **attributes))
         return output
 
     def before(self, proto: NodeProto, position: int, op: str, **attributes: Any) -> None:
@@ -76,7 +68,7 @@ def repair(file: OnnxFile, program: Program, device: str) -> Dict[str, int]:
         if mend is not None and mend(editor, proto, call):
             counts[proto.op] = counts.get(proto.op, 0) + 1
         else:
-            editor.append(proto)
+            editor.nodes.append(proto)
     file.nodes = editor.nodes
     return counts
 
@@ -96,7 +88,7 @@ def _time_first(states_in: Sequence[int], states_out: Sequence[int]) -> Repair:
             editor.before(proto, position, "Transpose", perm=[1, 0, 2])
         behind = [editor.after(proto, 0, "Transpose", perm=[2, 0, 1, 3])]
         behind += [editor.after(proto, position, "Transpose", perm=[1, 0, 2]) for position in states_out]
-        editor.append(proto)
+        editor.nodes.append(proto)
         for finish in behind:
             finish()
         return True
@@ -112,7 +104,7 @@ def _in_float64(*positions: int) -> Repair:
         for position in positions:
             editor.before(proto, position, "Cast", to=_DOUBLE)
         finish = editor.after(proto, 0, "Cast", to=_FLOAT)
-        editor.append(proto)
+        editor.nodes.append(proto)
         finish()
         return True
 
@@ -148,7 +140,7 @@ def _extremum(editor: Editor, proto: NodeProto, call: Node) -> bool:
     for position in range(len(proto.inputs)):
         editor.before(proto, position, "Cast", to=_INT32)
     finish = editor.after(proto, 0, "Cast", to=kinds[dtype])
-    editor.append(proto)
+    editor.nodes.append(proto)
     finish()
     return True
 
@@ -165,7 +157,7 @@ def _bit_cast(editor: Editor, proto: NodeProto, call: Node) -> bool:
     if editor.dtype(proto.inputs[0]) != "bool" or call.attributes["to"] not in ("uint8", "int8"):
         return False
     proto.op = "Cast"
-    editor.append(proto)
+    editor.nodes.append(proto)
     return True
 
 
@@ -190,7 +182,7 @@ def _max_unpool(editor: Editor, proto: NodeProto, call: Node) -> bool:
     editor.file.add(amounts, _INT64, numpy.array([0] * len(wanted) + missing, numpy.int64))
     inner = f"{proto.outputs[0]}/unpooled"
     wanted_name, proto.outputs[0] = proto.outputs[0], inner
-    editor.append(proto)
+    editor.nodes.append(proto)
     editor.op("Pad", [inner, amounts], wanted_name)
     return True
 
