@@ -62,6 +62,22 @@ def test_an_optimizer_written_out_makes_the_step_that_onnx_defines(optimizer: Op
             numpy.testing.assert_allclose(found[f"S{k}_{i}_new"], kept[k], rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [[], [0], [2, 3]], ids=str)
+@pytest.mark.parametrize("value", [None, numpy.array([7], "i4")], ids=str)
+def test_a_constant_of_given_shape_is_expanded_where_an_adapter_lacks_the_operator(shape: list, value) -> None:
+    attributes = {} if value is None else {"value": onnx.numpy_helper.from_array(value)}
+    call = helper.make_node("ConstantOfShape", ["shape"], ["y"], **attributes)
+    given = helper.make_tensor_value_info("shape", onnx.TensorProto.INT64, [len(shape)])
+    kind = onnx.TensorProto.FLOAT if value is None else onnx.TensorProto.INT32
+    graph = helper.make_graph([call], "g", [given], [helper.make_tensor_value_info("y", kind, None)])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    feeds = {"shape": numpy.array(shape, numpy.int64)}
+    made = specialise(from_proto(proto, "test"), operators={"Expand"}, values=feeds)
+    assert [node.op for node in made.program.nodes] == ["Expand"] and made.program.outputs[0].shape == tuple(shape)
+    found = reference.evaluate(made.program, {}).outputs["y"]
+    numpy.testing.assert_array_equal(found, numpy.full(shape, 0 if value is None else 7))
+
+
 def test_nodes_written_out_have_names_that_differ() -> None:
     names = [node.name for node in update(OPTIMIZERS[-1], parameters=3).nodes]
     assert len(set(names)) == len(names)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy
 import onnx
-from onnx import FunctionProto, NodeProto
+from onnx import FunctionProto, NodeProto, helper, numpy_helper
 
 from harness.spec.renaming import instantiate
 
@@ -126,6 +127,15 @@ _TEXTS = {
     X_new = Mul (post_rest, moved)
 """,
     ),
+    ("", "ConstantOfShape"): (
+        "input",
+        "output",
+        """
+    one_element = Constant <value: tensor = @value> ()
+    element = Squeeze (one_element)
+    output = Expand (element, input)
+""",
+    ),
     (_ML, "Binarizer"): (
         "X",
         "Y",
@@ -146,6 +156,8 @@ def rule_for(schema: Any, node: NodeProto, prefix: str) -> list[NodeProto]:
     """
     defaults = [attribute.default_value for attribute in schema.attributes.values() if attribute.default_value.name]
     given = {attribute.name: attribute for attribute in (*defaults, *node.attribute)}
+    if node.op_type == "ConstantOfShape" and "value" not in given:
+        given["value"] = helper.make_attribute("value", numpy_helper.from_array(numpy.zeros(1, numpy.float32)))
     name = node.op_type
     if name == "Momentum":
         name += " " + given["mode"].s.decode()
