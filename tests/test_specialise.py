@@ -110,6 +110,14 @@ def test_newer_operator_sets_stay() -> None:
     assert specialise(model([node("Swish", ["x"], ["y"])], {"x": [3]}, opset=24)).program.opset == 24
 
 
+def test_a_slope_per_channel_of_an_old_prelu_stays_one_per_channel() -> None:
+    slopes = {"s": numpy.array([0.1, 0.2, 0.3], "f4")}
+    program = specialise(
+        model([node("PRelu", ["x", "s"], ["y"])], {"x": [1, 3, 3, 3]}, weights=slopes, opset=6)
+    ).program
+    assert [array.shape for array in program.weights.values()] == [(3, 1, 1)]
+
+
 def test_functions_of_the_file_are_inlined() -> None:
     double = helper.make_function(
         "mine", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 21)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, helper, inliner, version_converter
+from onnx import GraphProto, ModelProto, helper, inliner, shape_inference, version_converter
 
 from harness.spec.model import held_as_inputs, hold_again, node_label, opset_of
 from harness.spec.unsupported import UnsupportedModel
 
 #: The operator set that older files are lifted to. What came later only adds to it.
 CANONICAL_OPSET = 21
+
+#: Until this operator set a PRelu's slope of one dimension is one number per channel; since then it is broadcast from
+#: the last axis (ONNX PRelu-6, PRelu-7). The converter overlooks it.
+_PRELU_BROADCASTS = 7
 
 #: ONNX's own names of its default operator domain.
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -24,8 +28,11 @@ def lift(proto: ModelProto, where: str) -> ModelProto:
     if all(node.domain not in DEFAULT_DOMAINS for node in proto.graph.node):
         return _with_default_domain(proto)
     _check_liftable(proto, opset, where)
+    light = held_as_inputs(proto)
+    if opset < _PRELU_BROADCASTS:
+        _align_slopes(light)
     try:
-        lifted = version_converter.convert_version(held_as_inputs(proto), CANONICAL_OPSET)
+        lifted = version_converter.convert_version(light, CANONICAL_OPSET)
     except Exception as error:  # the converter raises RuntimeError and others from C++
         raise UnsupportedModel(
             f"{where}: cannot be lifted from opset {opset} to {CANONICAL_OPSET}: {error}",
@@ -56,6 +63,24 @@ def _check_liftable(proto: ModelProto, opset: int, where: str) -> None:
                 "Export it again at opset 9 or newer.",
                 operator="Scan",
             )
+
+
+def _align_slopes(proto: ModelProto) -> None:
+    """Give PRelu's slopes the axes that follow the channels, so that they broadcast as they did once."""
+    graph = shape_inference.infer_shapes(proto).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in [*graph.input, *graph.value_info]}
+    ranks |= {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    nodes = []
+    for node in proto.graph.node:
+        if node.op_type == "PRelu" and ranks.get(node.input[1]) == 1 and ranks.get(node.input[0], 0) > 2:
+            aligned = f"{node.output[0]}/slope"
+            axes = list(range(1, ranks[node.input[0]] - 1))
+            nodes.append(helper.make_node("Unsqueeze", [node.input[1]], [aligned], axes=axes))
+            node.input[1] = aligned
+        nodes.append(node)
+    ordered = GraphProto(node=nodes)
+    del proto.graph.node[:]
+    proto.graph.node.extend(ordered.node)
 
 
 def foreign(domain: str, operator: str, where: str) -> UnsupportedModel:
