@@ -28,7 +28,10 @@ FLOOR = 2e-5
 #: Relus over that float64 does not.)
 SLOPE_TOLERANCE = 1e-2
 
-#: Along a balanced one they may miss it by FLOOR, or by this many times what noise of float32's size does to it ...
+#: Along a balanced one, which lengthens the rounding of gradients that nearly vanish, they may always miss it by this ...
+BALANCED_FLOOR = 1e-4
+
+#: ... or by this many times what noise of float32's size does to the slope ...
 SLOPE_FACTOR = 5.0
 
 #: ... but never by more than this; a parameter whose gradient is all wrong makes 1/sqrt(number of parameters).
@@ -140,36 +143,41 @@ def check_gradients(
     """
     assert program.training is not None
     for name in program.training.parameters:
-        shape = program.tensors[name].shape
-        if name not in gradients:
-            finding.object(f"there is no gradient of {name!r}")
-        elif gradients[name].shape != shape:
-            found = list(gradients[name].shape)
-            finding.object(f"the gradient of {name!r} has the shape {found}; the parameter has {list(shape)}")
-        elif not numpy.isfinite(gradients[name]).all():
-            finding.object(f"the gradient of {name!r} is not finite")
-    if finding.reason:
-        finding.facts["gradient_error"] = math.inf
+        unfit = _unfit(gradients.get(name), name, program.tensors[name].shape)
+        if unfit:
+            finding.facts["gradient_error"] = math.inf
+            finding.object(unfit)
+            return
+    errors = [slopes.error(slope, gradients) for slope in measured]
+    allowances = [_slope_allowance(slope, gradients) for slope in measured]
+    finding.facts["gradient_error"] = max(errors)
+    finding.facts["gradient_error_allowed"] = min(allowances)
+    error, allowed, slope = max(zip(errors, allowances, measured, strict=True), key=lambda found: found[0] / found[1])
+    if error <= allowed:
         return
-    finding.facts["gradient_error"] = max((slopes.error(slope, gradients) for slope in measured), default=0.0)
-    finding.facts["gradient_error_allowed"] = min((_slope_allowance(slope, gradients) for slope in measured), default=0)
-    for slope in measured:
-        error, allowed = slopes.error(slope, gradients), _slope_allowance(slope, gradients)
-        if error <= allowed:
-            continue
-        reason = f"its gradients miss a slope of the loss by {error:.2g} of a typical one ({allowed:.2g} is allowed)"
-        if blame is not None:
-            culprit = blame(slope)
-            reason += f", most of it in {culprit.name!r}: along a random direction its gradient says {culprit.says:.4g}"
-            reason += f", the reference {culprit.measured:.4g}"
-        finding.object(reason)
-        break
+    reason = f"its gradients miss a slope of the loss by {error:.2g} of a typical one ({allowed:.2g} is allowed)"
+    if blame is not None:
+        culprit = blame(slope)
+        reason += f", most of it in {culprit.name!r}: along a random direction its gradient says {culprit.says:.4g}"
+        reason += f", the reference {culprit.measured:.4g}"
+    finding.object(reason)
+
+
+def _unfit(gradient: numpy.ndarray | None, name: str, shape: tuple[int, ...]) -> str:
+    """Why an array cannot be the gradient of a parameter of that shape, if it cannot."""
+    if gradient is None:
+        return f"there is no gradient of {name!r}"
+    if gradient.shape != shape:
+        return f"the gradient of {name!r} has the shape {list(gradient.shape)}; the parameter has {list(shape)}"
+    return "" if numpy.isfinite(gradient).all() else f"the gradient of {name!r} is not finite"
 
 
 def _slope_allowance(slope: Slope, gradients: Arrays) -> float:
     if slope.rounding is None:
         return SLOPE_TOLERANCE
-    return min(BALANCED_TOLERANCE, max(FLOOR, SLOPE_FACTOR * slope.rounding / slopes.typical(slope, gradients)))
+    return min(
+        BALANCED_TOLERANCE, max(BALANCED_FLOOR, SLOPE_FACTOR * slope.rounding / slopes.typical(slope, gradients))
+    )
 
 
 def check_steps(finding: Finding, program: Program, walk: Walk) -> None:

@@ -25,7 +25,8 @@ def conformance(
     groups: Annotated[
         str | None,
         typer.Option(
-            help="Only these, comma-separated: node, simple, pytorch-operator, pytorch-converted, light, light-random."
+            help="Only these, comma-separated: node, simple, pytorch-operator, pytorch-converted, light, light-random, "
+            "gradients."
         ),
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run in reports/, or a folder.")] = None,
@@ -45,8 +46,8 @@ def conformance(
     """Run ONNX's backend tests through every adapter, and show which answers are right.
 
     Each case goes the way of any model: specialised, lowered, run. An answer counts only with the right dtype and shape
-    and within the case's own tolerance. The results are kept as a run: a page (board.html), pandas frames, a journal.
-    Ends with exit code 1 if any answer is wrong.
+    and within the case's own tolerance; the gradients of single operators are held against the reference. The results
+    are kept as a run: a page (board.html), pandas frames, a journal. Ends with exit code 1 if any answer is wrong.
     """
     arguments = {
         "adapters": adapters or [], "match": match, "groups": groups, "modes": modes, "device": device,
@@ -64,8 +65,7 @@ def _request(arguments: dict[str, Any]) -> Request:
     """What the arguments ask for. Raises HarnessError for names that do not exist."""
     from harness import adapters as known
     from harness import devices
-    from harness.conformance.cases import GROUPS
-    from harness.conformance.session import Request
+    from harness.conformance.session import GROUPS, Request
     from harness.matrix import usable_cores
     from harness.results import NULL_ADAPTER
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,11 +28,12 @@ from harness.spec import bundle, layout, model
 from harness.spec.specialise import Specialised, UnsupportedModel, specialise
 from harness.worker import Worker, WorkerFailed
 
-#: What can become of a case. `folded`: the controller's folding left nothing for the framework to compute.
-OUTCOMES = ("pass", "wrong", "unsupported", "error", "timeout", "crash", "folded")
+#: What can become of a case. `folded`: the controller's folding left nothing for the framework to compute. `untold`:
+#: the reference itself is not exact enough to judge.
+OUTCOMES = ("pass", "wrong", "unsupported", "error", "timeout", "crash", "folded", "untold")
 
-#: How the operators of a case reached the framework.
-OWN, BODY = "own function", "function body"
+#: How the operators of a case reached the framework, in the order in which the ways are tried.
+OWN, BODY, RULE = "own function", "function body", "rule"
 
 #: Cases that are made ready ahead of the worker.
 _AHEAD = 8
@@ -161,7 +162,7 @@ class Board:
         bundle.write(special.program, ready.folder / "bundle", planned)
         ready.program, ready.operators = special.program, set(operators)
         ready.result.rewritten = special.rewritten
-        ready.result.road = BODY if special.rewritten else OWN
+        ready.result.road = road(special.rewritten)
         return special
 
     # In the worker -------------------------------------------------------------------------------------------------
@@ -202,6 +203,12 @@ class Board:
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         return self.worker().ask(do, self.way.timeout, **arguments)
+
+
+def road(rewritten: Mapping[str, str]) -> str:
+    """The last of the ways that the operators of a case had to take. rewritten: {operator: BODY or RULE}."""
+    ways = set(rewritten.values())
+    return RULE if RULE in ways else BODY if BODY in ways else OWN
 
 
 def _nothing_left(program: Program) -> bool:

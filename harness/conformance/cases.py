@@ -19,8 +19,8 @@ import numpy
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-#: Groups of cases, in the order of the board.
-GROUPS = ("node", "simple", "pytorch-operator", "pytorch-converted", "light", "light-random")
+#: Groups of cases that come with right answers.
+SHIPPED = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
 
 #: Tolerance of a case whose own is not given (onnx.backend.test.loader).
 RTOL, ATOL = 1e-3, 1e-7
@@ -48,10 +48,7 @@ class Case:
 
 
 def collect(groups: Iterable[str], match: str = "*") -> list[Case]:
-    """The cases of some groups whose name, with or without its "test_", matches a glob.
-
-    Those of "light-random" are not here: their answers come from a framework (see light_random.py).
-    """
+    """The shipped cases of some groups whose name, with or without its "test_", matches a glob."""
     cases: list[Case] = []
     for group in groups:
         cases += _COLLECTORS[group]() if group in _COLLECTORS else _of_files(group)
@@ -202,8 +199,4 @@ def _plain(item: Any) -> Any:
     return numpy.asarray(item) if isinstance(item, numpy.generic | float | int | bool) else item
 
 
-_COLLECTORS: dict[str, Callable[[], list[Case]]] = {
-    "node": _of_nodes,
-    "light": _of_light,
-    "light-random": list,
-}
+_COLLECTORS: dict[str, Callable[[], list[Case]]] = {"node": _of_nodes, "light": _of_light}

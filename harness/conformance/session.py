@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.adapters import AdapterSpec, find_adapter
-from harness.conformance import light_random
+from harness.conformance import cases, gradients, light_random
 from harness.conformance.board import Board, Result, Way
-from harness.conformance.cases import Case, collect, matches
+from harness.conformance.cases import Case
+from harness.conformance.gradients import GradientBoard
 from harness.journal import Journal
 from harness.live import Site
 from harness.runner import Progress
 from harness.sites import Provider, Sites
+
+#: Every group of cases, in the order of the board.
+GROUPS = (*cases.SHIPPED, light_random.GROUP, gradients.GROUP)
 
 #: The adapter whose framework says what is right where ONNX ships no answers.
 _ORACLE = "onnxruntime"
@@ -40,32 +44,40 @@ def play(request: Request, journal: Journal, provide: Provider, progress: Progre
     """Run the boards; how often each outcome came up."""
     folder = journal.path.parent.absolute()
     sites = Sites(journal, provide, folder / "logs", _START_SECONDS)
-    cases = _cases(request, provide)
+    answered = _answered(request, provide)
+    trained = gradients.collect(request.match) if gradients.GROUP in request.groups else []
     counts: Counter[str] = Counter()
-    boards = [(spec, mode) for spec in request.adapters for mode in request.modes or (spec.modes[0],)]
-    progress.begin(len(cases) * len(boards))
-    for spec, mode in boards:
-        progress.say(f"{spec.title} ({mode}): {len(cases)} cases")
-        device = request.devices[spec.name]
-        site = sites.open(spec, device, "infer")
-        if isinstance(site, str):
-            journal.append("warning", text=f"{spec.title} has no board: {site}")
-            progress.done(len(cases))
-            continue
-        way = Way(device, mode, spec.layout, request.threads, request.timeout)
-        for result in Board(site, way, folder / ".scratch").run(cases):
-            _write(journal, site, way, result)
-            counts[result.outcome] += 1
-            progress.done()
+    progress.begin((len(answered) + len(trained)) * sum(len(_modes(request, spec)) for spec in request.adapters))
+    for spec in request.adapters:
+        for mode in _modes(request, spec):
+            for scenario, board, chosen in (("infer", Board, answered), ("train", GradientBoard, trained)):
+                if not chosen:
+                    continue
+                progress.say(f"{spec.title} ({mode}), {scenario}: {len(chosen)} cases")
+                site = sites.open(spec, request.devices[spec.name], scenario)
+                if isinstance(site, str):
+                    journal.append("warning", text=f"{spec.title} has no board: {site}")
+                    progress.done(len(chosen))
+                    continue
+                way = Way(request.devices[spec.name], mode, spec.layout, request.threads, request.timeout)
+                for result in board(site, way, folder / ".scratch").run(chosen):
+                    _write(journal, site, way, result)
+                    counts[result.outcome] += 1
+                    progress.done()
     return counts
 
 
-def _cases(request: Request, provide: Provider) -> list[Case]:
-    cases = collect(request.groups, request.match)
+def _modes(request: Request, spec: AdapterSpec) -> tuple[str, ...]:
+    return request.modes or spec.modes[:1]
+
+
+def _answered(request: Request, provide: Provider) -> list[Case]:
+    """The cases that come with answers, and those to which ONNX Runtime gives them."""
+    found = cases.collect([group for group in request.groups if group in cases.SHIPPED], request.match)
     if light_random.GROUP in request.groups:
         python = provide(find_adapter(_ORACLE), "cpu", "infer").python
-        cases += [case for case in light_random.collect(Path(python)) if matches(case.name, request.match)]
-    return cases
+        found += [case for case in light_random.collect(Path(python)) if cases.matches(case.name, request.match)]
+    return found
 
 
 def _write(journal: Journal, site: Site, way: Way, result: Result) -> None:

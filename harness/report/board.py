@@ -9,12 +9,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.conformance.board import BODY, OUTCOMES
-from harness.conformance.cases import GROUPS
+from harness.conformance.board import BODY, OUTCOMES, OWN, RULE
+from harness.conformance.session import GROUPS
 from harness.report import humanise, page
 from harness.report.colours import colour
 from harness.report.view import Row, adapter_rank, records
 from harness.results import Run
+
+#: Outcomes that say nothing against an adapter, nor for it.
+QUIET = ("folded", "untold")
 
 #: Names of cases beside a reason before the rest is only counted.
 _MOST_CASES = 12
@@ -25,13 +28,14 @@ class Tally:
     """Some cases of one contestant: how many of each outcome, and what the hover text says."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    bodies: int = 0
+    roads: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Row) -> None:
         self.outcomes[row["outcome"]] += 1
-        self.bodies += row["outcome"] == "pass" and row["road"] == BODY
-        if row["outcome"] not in ("pass", "folded"):
+        if row["outcome"] == "pass":
+            self.roads[row["road"]] += 1
+        elif row["outcome"] not in QUIET:
             self.reasons[f"{row['outcome']}: {row['reason']}"] += 1
 
     @property
@@ -49,7 +53,7 @@ class Tally:
             return "wrong"
         if any(self.outcomes[name] for name in ("error", "timeout", "crash")):
             return "broken"
-        if self.passed + self.outcomes["folded"] == self.total:
+        if self.passed + sum(self.outcomes[name] for name in QUIET) == self.total:
             return "all" if self.passed else "folded"
         return "some" if self.passed else "none"
 
@@ -90,7 +94,7 @@ class Seen:
         for tallies in self.groups.values():
             tally = tallies.get(contestant, Tally())
             whole.outcomes.update(tally.outcomes)
-            whole.bodies += tally.bodies
+            whole.roads.update(tally.roads)
         return whole
 
 
@@ -109,7 +113,7 @@ def see(run: Run) -> Seen:
         groups[row["group"]].setdefault(name, Tally()).add(row)
         if row["group"] == "node":
             operators[row["operator"]].setdefault(name, Tally()).add(row)
-        if row["outcome"] not in ("pass", "folded"):
+        if row["outcome"] not in ("pass", *QUIET):
             key = (name, row["outcome"], row["refused"] or "", _general(row["reason"] or "", row["case"]))
             reasons[key].append(row["case"].removeprefix("test_"))
     contestants = sorted(versions, key=lambda name: adapter_rank(adapter_of[name]))
@@ -141,6 +145,7 @@ def html(run: Run) -> str:
             about=page.about(run),
             warnings=run.warnings,
             outcomes=OUTCOMES,
+            roads=(OWN, BODY, RULE),
             wrong=[one for one in seen.missing if one.outcome == "wrong"],
             paint=lambda name: colour(seen.adapter_of[name], seen.adapter_of.values()),
             h=humanise,

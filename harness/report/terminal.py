@@ -76,7 +76,7 @@ def board(run: Run) -> RenderableType:
         counted = [seen.total(name).outcomes[outcome] for name in seen.contestants]
         style = _STYLES.get(outcome, "") if any(counted) else "dim"
         table.add_row(Text(outcome, style=style), *(str(count or humanise.NOTHING) for count in counted))
-    bad = [one for one in seen.missing if one.outcome not in ("unsupported", "folded")]
+    bad = [one for one in seen.missing if one.outcome != "unsupported"]
     lines = [
         Text.assemble((f"{one.outcome:<12}", _STYLES.get(one.outcome, "red")), f"{one.contestant}: {one.reason}")
         + Text(f"  [{one.shown}]", style="dim")

@@ -8,9 +8,11 @@ import math
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy
+import onnx
 
 from harness import zoo
 from harness.errors import HarnessError, did_you_mean
@@ -51,7 +53,7 @@ class Workload:
         self.program: Program = self.specialised.program
         self.cost: Cost = cost(self.program)
         self._name = f"{source.name}-{purpose}-b{batch}"
-        self._key = _digest(source.sha256, purpose, batch, seed, sorted(self.shapes.items()))
+        self._key = _digest(source.sha256, purpose, batch, seed, sorted(self.shapes.items()), _code())
         self._lock = threading.RLock()
 
     def bundle(self, operators: Collection[str] | None, wanted_layout: str) -> Bundle:
@@ -154,6 +156,13 @@ def free_dimensions(source: model.Model) -> set[str]:
     """Names of the dimensions that a model's inputs leave free."""
     dims = [dim for value in source.proto.graph.input for dim in value.type.tensor_type.shape.dim]
     return {dim.dim_param for dim in dims if dim.dim_param}
+
+
+@cache
+def _code() -> str:
+    """A digest of what makes Programs, inputs and references: what another version of it kept is not used."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return _digest(onnx.__version__, *(file.read_text() for file in files))
 
 
 def _digest(*parts: object) -> str:

@@ -10,36 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
-import scipy.special
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 from harness.kit import Node, Program, Tensor
+from harness.spec.reference_operators import OPERATORS
 from harness.spec.to_onnx import to_onnx
 
 Arrays = dict[str, numpy.ndarray]
-
-
-class Erf(OpRun):
-    """onnx.reference computes Erf in float32 whatever its input is; SciPy's is right in float64."""
-
-    op_domain = ""
-
-    def _run(self, x: numpy.ndarray) -> tuple[numpy.ndarray]:
-        return (scipy.special.erf(x).astype(x.dtype),)
-
-
-class Gelu(OpRun):
-    """ONNX Gelu-20, whose function body would take onnx.reference's Erf."""
-
-    op_domain = ""
-
-    def _run(self, x: numpy.ndarray, approximate: str = "none") -> tuple[numpy.ndarray]:
-        if approximate == "tanh":
-            inner = numpy.tanh(numpy.sqrt(2 / numpy.pi) * (x + 0.044715 * x**3))
-        else:
-            inner = scipy.special.erf(x / numpy.sqrt(2.0))
-        return ((0.5 * x * (1 + inner)).astype(x.dtype),)
 
 
 @dataclass(frozen=True)
@@ -75,7 +52,7 @@ def relative_error(values: numpy.ndarray, reference: numpy.ndarray) -> float:
 
 def evaluate_outputs(program: Program, inputs: Arrays) -> Arrays:
     """Outputs of a Program in the types that it says."""
-    evaluator = ReferenceEvaluator(to_onnx(program, weights_as_inputs=True), new_ops=[Erf, Gelu])
+    evaluator = ReferenceEvaluator(to_onnx(program, weights_as_inputs=True), new_ops=OPERATORS)
     names = [tensor.name for tensor in program.outputs]
     feeds = {name: numpy.asarray(array) for name, array in {**program.weights, **inputs}.items()}
     return dict(zip(names, evaluator.run(names, feeds), strict=True))

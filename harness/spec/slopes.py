@@ -22,8 +22,9 @@ from harness.spec.reference import Arrays, as_float64, evaluate_outputs, in_floa
 #: is known to some 1e-15; what the kinks of Relu, Clip and MaxPool add grows with the distance.
 _CHANGE = 1e-9
 
-#: No parameter is taken to be more than 2**this times less steep than the steepest.
-_RANGE = 13
+#: No parameter is taken to be more than 2**this times less steep than the steepest: a gradient that is zero but for
+#: rounding (of a bias before BatchNormalization, say) must not have its rounding blown up.
+_RANGE = 8
 
 #: Noise on weights and inputs, relative, by which the rounding of float32 (2**-24) is imitated; it is larger than that
 #: since a pass rounds many times.
@@ -37,6 +38,9 @@ _BALANCED = 2
 
 #: Standard deviation of what `nudged` adds to each parameter.
 _NUDGE = 0.01
+
+#: How much farther `steady` goes, and by how much a slope may then differ.
+_FARTHER, _STEADY = 7.0, 1e-3
 
 #: How far `level` goes, and what it takes for a slope, relative to the loss.
 _LEVEL_STEP, _LEVEL_SLOPE = 1e-6, 1e-7
@@ -139,6 +143,13 @@ class Surface:
             rounding = max(rounding, abs(value - values[1]))
         plain = Slope(towards[0], values[0], None)
         return [plain, *(Slope(*measured, rounding) for measured in zip(towards[1:], values[1:], strict=True))]
+
+    def steady(self) -> bool:
+        """Does a slope come out the same over another distance? Not where an operator of the reference rounds to
+        float32 inside, or jumps."""
+        towards = directions(self._program, self._seed, self._sizes)[-1]
+        near, far = (self._derivative(self._here, self._inputs, towards, times * self._step) for times in (1, _FARTHER))
+        return abs(near - far) <= _STEADY * max(abs(near), abs(far))
 
     def culprit(self, slope: Slope, gradients: Arrays) -> Culprit:
         """The parameter that has most of what a slope and the gradients differ by, found by halving: two evaluations
