@@ -23,6 +23,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pytest.exit("tests/adapters needs --adapter ADAPTER-DEVICE, for example --adapter torch-cpu", returncode=2)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Faults are planted into one adapter only."""
+    planted = collection_path.name == "test_planted_faults.py"
+    return True if planted and config.getoption("--adapter") != "torch-cpu" else None
+
+
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     return str(request.config.getoption("--adapter")).rpartition("-")[2]

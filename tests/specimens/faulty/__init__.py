@@ -1,0 +1,1 @@
+"""PyTorch with a fault of choice, for the gate to find."""
