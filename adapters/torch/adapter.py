@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import shutil
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy
 import torch
@@ -285,17 +285,23 @@ class TrainingNetwork(_TorchNetwork):
 
     def _step(self, *staged: torch.Tensor) -> torch.Tensor:
         loss, *updates = self._forward(*staged)
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+        gradients = self._differentiated(loss)
         with torch.no_grad():
             self._optimizer.apply(gradients)
             for target, value in zip(self._targets, updates):
                 target.copy_(value)
         return loss.detach()
 
+    def _differentiated(self, loss: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The gradient of every parameter; zeros where the loss is the same whatever they are."""
+        if not loss.requires_grad:
+            return [torch.zeros_like(parameter) for parameter in self._parameters]
+        return torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+
     def gradients(self, staged: List[torch.Tensor]) -> Dict[str, numpy.ndarray]:
         saved = [tensor.clone() for tensor in self._statistics]
         loss, *_ = self._forward(*staged)
-        found = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+        found = self._differentiated(loss)
         with torch.no_grad():
             for tensor, value in zip(self._statistics, saved):
                 tensor.copy_(value)

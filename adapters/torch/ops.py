@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from ..kit.interface import Unsupported
 from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
 from .dtypes import cast, torch_type
-from .unsigned import widened
+from .unsigned import UNSIGNED, widened
 
 # Convolutions and pools
 
@@ -326,7 +326,15 @@ def Shrink(x, *, bias=0.0, lambd=0.5):
 
 
 def Softmax(x, *, axis=-1):
+    if x.dtype == torch.float16 and x.device.type == "cpu":
+        return _softmax_in_steps(x, axis)
     return torch.softmax(x, axis)
+
+
+def _softmax_in_steps(x, axis):
+    # workaround: on a CPU torch rounds float16 once, at the end; ONNX's function body rounds after each step.
+    powers = torch.exp(x - x.amax(axis, True))
+    return powers / powers.sum(axis, True)
 
 
 def LogSoftmax(x, *, axis=-1):
@@ -400,6 +408,8 @@ def Pow(a, b):
     if isinstance(b, torch.Tensor) and b.numel() == 1 and b.ndim <= a.ndim and b.item() in (0.5, 2, 3):
         b = b.item()
         a = a if a.is_floating_point() or b != 0.5 else a.to(torch.float64)
+    elif isinstance(b, torch.Tensor) and b.dtype in UNSIGNED and a.is_floating_point():
+        b = b.to(a.dtype)
     return _like(torch.pow(a, b), a)
 
 

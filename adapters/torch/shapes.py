@@ -30,10 +30,13 @@ def Transpose(x, *, perm=None):
 
 
 def Squeeze(x, *, axes=None):
-    return x.squeeze() if axes is None else x.squeeze(tuple(axes))
+    if axes is None:
+        return x.squeeze()
+    return x.squeeze(axes if isinstance(axes, int) else tuple(axes))
 
 
 def Unsqueeze(x, *, axes):
+    axes = [axes] if isinstance(axes, int) else axes
     rank = x.ndim + len(axes)
     for axis in sorted(a + rank if a < 0 else a for a in axes):
         x = x.unsqueeze(axis)

@@ -8,7 +8,7 @@ import torch
 
 from ..kit.interface import Unsupported
 
-_WIDE = (torch.uint16, torch.uint32, torch.uint64)
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 _SIGN = -(2**63)
 
 
@@ -23,7 +23,7 @@ def widened(keeps):
         @functools.wraps(function)
         def call(*tensors, **attributes):
             dtype = tensors[0].dtype
-            if dtype not in _WIDE:
+            if dtype not in UNSIGNED:
                 return function(*tensors, **attributes)
             if dtype == torch.uint64 and keeps == "nothing":
                 raise Unsupported("torch cannot do it with uint64")
@@ -38,7 +38,7 @@ def widened(keeps):
 
 def _signed(x, ordered):
     if x.dtype != torch.uint64:
-        return x.to(torch.int64) if x.dtype in _WIDE else x
+        return x.to(torch.int64) if x.dtype in UNSIGNED else x
     return x.view(torch.int64) ^ _SIGN if ordered else x.view(torch.int64)
 
 
