@@ -12,6 +12,7 @@ from ..kit.arrays import carrier
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
 from . import (
+    attention,
     elementwise,
     image,
     losses,
@@ -39,6 +40,7 @@ MOST_CONSTANT_BYTES = 1 << 28
 OPERATORS = {}
 for _module in (
     elementwise, shapes, reductions, matrices, transforms, image, normalisation, recurrent, losses, quantised,
+    attention,
 ):  # fmt: skip
     OPERATORS.update(operators_of(_module))
 

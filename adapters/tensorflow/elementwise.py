@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ..kit.interface import Unsupported
 from .common import INT4, UINT4, as_row, dtype_of, extents, in_float, is_float, scalar, widened
+from .target import target
 
 
 def Abs(x):
@@ -234,7 +235,16 @@ def Div(a, b):
 def Mod(a, b, *, fmod=0):
     if fmod and a.dtype.size == 2 and is_float(a):
         return tf.cast(tf.truncatemod(tf.cast(a, tf.float32), tf.cast(b, tf.float32)), a.dtype)
+    if fmod and is_float(a) and target().training:
+        return _differentiable_fmod(a, b)
     return widened(tf.truncatemod if fmod else tf.math.floormod, a, b)
+
+
+def _differentiable_fmod(a, b):
+    # workaround: TensorFlow has no gradient of truncatemod. It is that of a - b * n, with a whole n.
+    right = tf.stop_gradient(tf.truncatemod(a, b))
+    y = a - b * tf.stop_gradient(tf.round((a - right) / b))
+    return y + tf.stop_gradient(right - y)
 
 
 def Pow(a, b):

@@ -15,6 +15,7 @@ from ..kit.windows import spans_of, transposed_extents, transposed_pads
 from .common import extents, is_float, known, on_images, spatial_axes
 from .resize import resized
 from .sampling import deformed_convolution, grid_sample, region_align
+from .shapes import Pad
 from .target import target
 from .windows import (
     Window,
@@ -185,8 +186,9 @@ def MaxUnpool(x, places, output_shape=None, *, kernel_shape, pads=None, strides=
         (n - 1) * s - pads[i] - pads[i + rank] + kernel_shape[i] for i, (n, s) in enumerate(zip(inputs, strides))
     ]
     shape = extents(x)[:2] + natural
-    wanted = known(output_shape, "output_shape")
-    if wanted is not None and list(wanted) != shape:
-        raise Unsupported("an output_shape other than that of the pool's input")
     flat = tf.scatter_nd(tf.reshape(places, [-1, 1]), tf.reshape(x, [-1]), [element_count(shape)])
-    return tf.reshape(flat, shape)
+    y = tf.reshape(flat, shape)
+    if output_shape is None:
+        return y
+    wanted = known(output_shape, "output_shape")
+    return Pad(y, [0] * len(shape) + [after - before for before, after in zip(shape, wanted)])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ..kit.arrays import element_count
 from ..kit.interface import Unsupported
-from .common import as_row, extents, is_float, widened
+from .common import as_row, extents, in_float, is_float, widened
 from .target import target
 
 
@@ -17,19 +17,24 @@ def MatMul(a, b):
         return tf.squeeze(MatMul(tf.expand_dims(a, 0), b), -2)
     if len(b.shape) == 1:
         return tf.squeeze(MatMul(a, tf.expand_dims(b, 1)), -1)
-    if a.dtype in (tf.float16, tf.bfloat16) and target().device == "cpu":
-        raise Unsupported("{} on a CPU: rounded at every step, it misses ONNX's tolerances".format(a.dtype.name))
     if len(a.shape) > 2 and len(b.shape) == 2:
         # One product over all rows, as Keras does: the gradient of the matrix is one product too.
         shape = extents(a)
         return tf.reshape(
             MatMul(tf.reshape(a, [element_count(shape[:-1]), shape[-1]]), b), shape[:-1] + extents(b)[-1:]
         )
-    return widened(tf.matmul, a, b)
+    return _product(a, b)
+
+
+def _product(a, b, **transposed):
+    if target().device == "cpu":
+        # workaround: TensorFlow's half kernels for CPUs round every sum; ONNX's reference rounds the result.
+        return in_float(lambda a, b: widened(lambda a, b: tf.matmul(a, b, **transposed), a, b), a, b)
+    return widened(lambda a, b: tf.matmul(a, b, **transposed), a, b)
 
 
 def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
-    y = tf.matmul(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
+    y = _product(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
     if alpha != 1:
         y = _scaled(y, alpha)
     if c is None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from ..kit.arrays import element_count
 from ..kit.interface import Unsupported
 from .common import channels_of, channelwise, dtype_of, extents, in_float, on_images, spatial_axes
+from .target import target
 
 
 def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum=0.9, training_mode=0, layout="NCHW"):
@@ -121,7 +122,15 @@ def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0, layout="NCHW"):
 
 
 def Softmax(x, *, axis=-1):
+    if x.dtype == tf.float16 and target().device == "cpu":
+        return _softmax_in_steps(x, axis)
     return in_float(lambda x: tf.nn.softmax(x, axis), x)
+
+
+def _softmax_in_steps(x, axis):
+    # workaround: TensorFlow rounds once, at the end, or every sum; ONNX's function body rounds after each step.
+    powers = tf.exp(x - tf.reduce_max(x, axis, keepdims=True))
+    return powers / in_float(lambda x: tf.reduce_sum(x, axis, keepdims=True), powers)
 
 
 def LogSoftmax(x, *, axis=-1):

@@ -12,11 +12,10 @@ def TopK(x, K, *, axis=-1, largest=1, sorted=1):
     K = int(scalar(K, "K"))
 
     def top(x):
-        if largest:
-            return tuple(tf.math.top_k(x, K, index_type=tf.int64))
-        turned = tf.negative if is_float(x) else tf.bitwise.invert
-        values, indices = tf.math.top_k(turned(x), K, index_type=tf.int64)
-        return turned(values), indices
+        # Indices of 32 bits: the gradient of the kernel with 64 fails.
+        turned = tf.identity if largest else tf.negative if is_float(x) else tf.bitwise.invert
+        values, indices = tf.math.top_k(turned(x), K)
+        return turned(values), tf.cast(indices, tf.int64)
 
     return along_last_axis(x, axis, top)
 

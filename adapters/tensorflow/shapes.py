@@ -33,6 +33,7 @@ def Squeeze(x, axes=None):
 
 def Unsqueeze(x, axes):
     axes = known(axes, "axes")
+    axes = [axes] if isinstance(axes, int) else axes
     rank = len(x.shape) + len(axes)
     at = {axis % rank for axis in axes}
     rest = iter(extents(x))
@@ -176,8 +177,12 @@ def EyeLike(x, *, dtype=None, k=0):
     return tf.constant(numpy.eye(*extents(x), k=k), x.dtype if dtype is None else dtype_of(dtype))
 
 
-def Range(start, limit, delta):
-    return tf.range(start, limit, delta)
+def Range(*, start, limit, delta, dtype):
+    kind = dtype_of(dtype)
+    if kind not in (tf.float16, tf.bfloat16):
+        return tf.range(*(tf.constant(value, kind) for value in (start, limit, delta)))
+    # workaround: TensorFlow's half kernels add up the steps, and their rounding with them.
+    return tf.cast(tf.range(start, limit, delta, tf.float32), kind)
 
 
 def OneHot(indices, values, depth, *, axis=-1):
