@@ -32,6 +32,9 @@ from .symbols import F, Value
 #: hybridized: a cached operator with static memory. imperative: one operator after the other, from Python.
 #: fused: hybridized, after MXNet's MKLDNN backend fused operators; on a CPU, for inference.
 MODES = ("hybridized", "imperative", "fused")
+#: Operators through which a mask of -inf reaches a Softmax.
+MASKING = {"Add", "Cast", "CastLike", "Concat", "Expand", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Sub"}
+MASKING |= {"Tile", "Transpose", "Unsqueeze", "Where"}
 OPERATORS = {}
 for _module in (ops, ops_shape, ops_nn, ops_image, ops_loss, ops_quantized, ops_recurrent, ops_signal):
     OPERATORS.update(operators_of(_module))
@@ -47,6 +50,7 @@ class Graph:
         self._forms = forms
         self._running = running
         uses = _uses(program)
+        masked = _masked(program) if program.training else ()
         values = {tensor.name: symbols.variable(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
         values.update((tensor.name, self._weight(tensor)) for tensor in program.initializers)
 
@@ -60,6 +64,7 @@ class Graph:
                 )
             if uses[tensor.name] != 1:
                 value.linear = None
+            value.masked = tensor.name in masked
             return value
 
         empty = [tensor for tensor in program.tensors.values() if 0 in tensor.shape and tensor.name not in values]
@@ -102,6 +107,17 @@ def _uses(program):
     return uses
 
 
+def _masked(program):
+    """The tensors that masks of -inf reach before a Softmax would."""
+    masked = {name for name, array in program.weights.items() if array.dtype.kind == "f" and numpy.isneginf(array).any()}
+    for node in program.nodes:
+        if node.op == "Pad" and node.attributes.get("constant_value") == -numpy.inf:
+            masked.update(node.outputs)
+        if node.op in MASKING and masked.intersection(node.inputs):
+            masked.update(node.outputs)
+    return masked
+
+
 def _running_statistics(program):
     """The running statistics that BatchNorm itself can update, as a set of initializers.
 
@@ -138,7 +154,8 @@ class MXNetNetwork(Network):
         running = _running_statistics(program) if program.training else set()
         self._forms = storage.plan(program, running if cudnn else ())
         graph = Graph(program, self._forms)
-        self._symbols = {"infer": _group([graph.values[tensor.name] for tensor in program.outputs])}
+        outputs = self._kept_apart(graph.values) if options.mode == "fused" else graph.values
+        self._symbols = {"infer": _group([outputs[tensor.name] for tensor in program.outputs])}
         if program.training:
             step = Graph(program, self._forms, running)
             updates = [F.BlockGrad(value) for value in step.updates.values()]
@@ -151,6 +168,16 @@ class MXNetNetwork(Network):
         if program.training:
             self._prepare_training(program.training, list(step.updates))
         self.synchronize()
+
+    def _kept_apart(self, values):
+        """The Program's outputs, by name; those that nodes read as well are made anew."""
+        uses = _uses(self._program)
+        outputs = {tensor.name: values[tensor.name] for tensor in self._program.outputs}
+        for name, value in outputs.items():
+            if uses[name] > 1 and value.floating:
+                # workaround: MKL-DNN's backend fuses what follows into such an output (and drops mere copies)
+                outputs[name] = F._npi_multiply_scalar(value, scalar=1.0)
+        return outputs
 
     def _make_arrays(self):
         """Constants and weights on the device, by name."""
