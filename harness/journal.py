@@ -16,7 +16,8 @@ Every line has `kind` and `at` (UTC, ISO 8601). Kinds and their facts:
   waited_ns (nanoseconds that the sample, all its repetitions together, waited for a CPU) and involuntary_switches;
   for the turn turn_ns, and others_ns (nanoseconds that CPUs worked for other processes meanwhile), where known.
   phase: "timed", "warmup", or a phase of a cold start ("spawn", "import", "load", "first_result", "total").
-- conformance: adapter, device, mode, group, case, operator, outcome, reason, refused, road, rewritten, seconds.
+- conformance: adapter, framework_version, device, mode, group, case, operator, outcome, seconds, and where there is
+  any: reason, refused, road, rewritten.
 - ease: adapter, metric, task, value, unit, source.
 - warning: text.
 """

@@ -249,21 +249,22 @@ def check_updates(finding: Finding, program: Program, after: Arrays, reference: 
 def check_curves(findings: Mapping[str, Finding], curves: Mapping[str, list[float]], rounding: float) -> None:
     """Losses of the first steps against each other: each cell's curve against the median of all.
 
-    rounding: what float32 does to the first loss, relatively. Each step may add as much as the first may be off by.
+    rounding: what float32 does to the first loss, relatively. Each step may add as much as the first may be off by; and
+    a loss that has fallen far keeps the rounding of the numbers it is the difference of, which are of the first's size.
     """
     sound = {cell: curve for cell, curve in curves.items() if not findings[cell].reason}
     if not sound:
         return
     middle = [statistics.median(losses) for losses in zip(*sound.values(), strict=True)]
-    allowed = max(FLOOR, ROUNDING_FACTOR * rounding)
+    unit = max(FLOOR, ROUNDING_FACTOR * rounding)
     for cell, curve in sound.items():
         errors = [abs(a - b) / max(abs(b), 1e-30) for a, b in zip(curve, middle, strict=True)]
         findings[cell].facts["loss_disagreement"] = max(errors)
-        for step, error in enumerate(errors, 1):
-            if not error <= step * allowed:
+        for step, (loss, others) in enumerate(zip(curve, middle, strict=True), 1):
+            allowed = unit * max(step * abs(others), abs(middle[0]))
+            if not abs(loss - others) <= allowed:
                 findings[cell].object(
-                    f"its loss at step {step} is {curve[step - 1]:.6g}, the others' median {middle[step - 1]:.6g} "
-                    f"({step * allowed:.2g} is allowed)"
+                    f"its loss at step {step} is {loss:.6g}, the others' median {others:.6g} ({allowed:.2g} is allowed)"
                 )
                 break
 

@@ -21,7 +21,7 @@ WRONG = 1
 
 def conformance(
     adapters: Annotated[list[str] | None, typer.Argument(help="Adapters to test. Without: all.")] = None,
-    match: Annotated[str, typer.Option(metavar="GLOB", help="Only cases of such a name: 'conv*'.")] = "*",
+    match: Annotated[str, typer.Option(metavar="GLOB", help="Only cases of such names: 'conv*,relu'.")] = "*",
     groups: Annotated[
         str | None,
         typer.Option(

@@ -82,6 +82,7 @@ def _answered(request: Request, provide: Provider) -> list[Case]:
 
 def _write(journal: Journal, site: Site, way: Way, result: Result) -> None:
     case = result.case
+    found = {"reason": result.reason, "refused": result.refused, "road": result.road, "rewritten": result.rewritten}
     journal.append(
         "conformance",
         adapter=site.adapter,
@@ -92,9 +93,6 @@ def _write(journal: Journal, site: Site, way: Way, result: Result) -> None:
         case=case.name,
         operator=case.operator,
         outcome=result.outcome,
-        reason=result.reason,
-        refused=result.refused,
-        road=result.road,
-        rewritten=result.rewritten,
-        seconds=round(result.seconds, 4),
+        seconds=round(result.seconds, 3),
+        **{key: value for key, value in found.items() if value},
     )
