@@ -399,7 +399,13 @@ def MeanVarianceNormalization(x, *, axes=(0, 2, 3)):
 
 
 def Softmax(x, *, axis=-1):
-    return F.softmax(x, axis=axis)
+    """Of nothing but -inf it is nan, and so would be its gradient, though such rows are replaced where they matter."""
+    if not x.masked:
+        return F.softmax(x, axis=axis)
+    most = F._np_max(F.BlockGrad(x), axis=axis, keepdims=True)
+    empty = broadcast_to(F._npi_isneginf(most), x.shape)
+    y = F.softmax(Where(empty, full((), 0, x.dtype), x), axis=axis)
+    return Where(empty, full((), numpy.nan, x.dtype), y)
 
 
 def LogSoftmax(x, *, axis=-1):

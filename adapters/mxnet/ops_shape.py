@@ -34,6 +34,7 @@ def Squeeze(x, *, axes=None):
 
 
 def Unsqueeze(x, *, axes):
+    axes = numpy.atleast_1d(axes)
     rank = x.ndim + len(axes)
     new, extents = {axis % rank for axis in axes}, iter(x.shape)
     return reshape(x, [1 if i in new else next(extents) for i in range(rank)])

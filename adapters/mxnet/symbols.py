@@ -30,9 +30,10 @@ class Value:
     stored: the same weight in the form in which MXNet's fused operators want it, or None (see storage.py).
     running: whether it is a running statistic that BatchNorm itself may update, once per training step.
     linear: (data, weight) where it is FullyConnected without a bias and used only once, else None.
+    masked: whether a network that trains may hold rows of nothing but -inf here, by a mask.
     """
 
-    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "running", "linear")
+    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "running", "linear", "masked")
 
     def __init__(self, symbol, shape, dtype, array=None, stored=None, running=False):
         self.symbol = symbol
@@ -42,6 +43,7 @@ class Value:
         self.stored = stored
         self.running = running
         self.linear = None
+        self.masked = False
 
     @property
     def ndim(self):
