@@ -258,7 +258,7 @@ def check_curves(findings: Mapping[str, Finding], curves: Mapping[str, list[floa
     middle = [statistics.median(losses) for losses in zip(*sound.values(), strict=True)]
     unit = max(FLOOR, ROUNDING_FACTOR * rounding)
     for cell, curve in sound.items():
-        errors = [abs(a - b) / max(abs(b), 1e-30) for a, b in zip(curve, middle, strict=True)]
+        errors = [abs(a - b) / max(abs(b), abs(middle[0]), 1e-30) for a, b in zip(curve, middle, strict=True)]
         findings[cell].facts["loss_disagreement"] = max(errors)
         for step, (loss, others) in enumerate(zip(curve, middle, strict=True), 1):
             allowed = unit * max(step * abs(others), abs(middle[0]))
