@@ -14,17 +14,17 @@ import torch
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.lowering import lower, operators_of
 from ..kit.program import Program, Tensor
-from . import attention, image, ops, quantization, recurrent, shapes, signals, state
+from . import attention, image, ops, quantization, recurrent, search, shapes, signals, state
 from .capture import Captured
 from .dtypes import cast, to_array, to_tensor, torch_type
 from .fusion import FUSED, fuse
 from .inplace import overwrite
 from .likeness import repeated
 from .optimizers import make_optimizer
-from .tracing import Tracer
+from .tracing import Tracer, is_sized_by_data, sized
 
 OPERATORS: Dict[str, Callable] = {}
-for module in (ops, shapes, recurrent, image, attention, quantization, signals):
+for module in (ops, shapes, recurrent, image, attention, quantization, signals, search):
     OPERATORS.update(operators_of(module))
 
 MODES = ("eager", "compiled", "cudagraphs")
@@ -182,6 +182,9 @@ class _TorchNetwork(Network):
             raise ValueError(f"{tensor.name}: shape {list(array.shape)} was given, {list(tensor.shape)} is wanted")
         return cast(to_tensor(array, torch_type(tensor.dtype), self.device), self._type(tensor))
 
+    def _tracer(self) -> Tracer:
+        return Tracer(self.device, self.options.mode == "eager")
+
     def _trace(self, program: Program, tracer: Tracer, values: Dict[str, Any], results: List[str]) -> None:
         """Fill in the inputs and the constants, lower, and keep the module that computes `results`."""
         for tensor in program.inputs:
@@ -197,13 +200,20 @@ class _TorchNetwork(Network):
             lower(program, operators, values, self._expect)
         self.module = tracer.finish([values[name] for name in results], state.changes_state)
         if self.options.mode == "compiled":
-            self._forward = torch.compile(self.module, fullgraph=True, dynamic=False)
+            self._forward = torch.compile(self.module, fullgraph=True, dynamic=False, options=self._compiler())
         else:
             overwrite(self.module)
             self._forward = self.module.forward
 
+    def _compiler(self) -> Dict[str, Any]:
+        """Where a file itself computes in float16 on a CPU, each step rounds to it, as ONNX says."""
+        halves = any(tensor.dtype == "float16" for tensor in self.program.tensors.values())
+        return {"emulate_precision_casts": True} if halves and self.device.type == "cpu" else {}
+
     def _expect(self, result: Any, tensor: Tensor) -> Any:
         """A node's result, which has to be of the shape and type that ONNX says."""
+        if is_sized_by_data(result):
+            result = sized(result, tensor.shape)
         if tuple(result.shape) != tensor.shape or result.dtype != self._type(tensor):
             raise Unsupported(
                 f"{tensor.name} became {result.dtype} {list(result.shape)} here; ONNX says {tensor.dtype} "
@@ -226,7 +236,9 @@ class InferenceNetwork(_TorchNetwork):
     def __init__(self, program: Program, device: torch.device, options: Options):
         super().__init__(program, device, options)
         with torch.no_grad():
-            self._trace(program, Tracer(device), {}, [tensor.name for tensor in program.outputs])
+            self._trace(
+                program, Tracer(device, options.mode == "eager"), {}, [tensor.name for tensor in program.outputs]
+            )
         self.module.eval()
         self._captured = None
 
@@ -250,7 +262,7 @@ class TrainingNetwork(_TorchNetwork):
         super().__init__(program, device, options)
         planned, self._updates, self._kept = state.plan(program)
         self._leaves: Dict[str, List[torch.Tensor]] = {}
-        tracer, values = Tracer(device), {}
+        tracer, values = self._tracer(), {}
         for name, kind in self._kept.items():
             trained = name in program.training.parameters
             tensor = program.tensors[name]

@@ -146,6 +146,10 @@ def EyeLike(x, *, dtype=None, k=0):
     return (columns - rows == k).to(kind)
 
 
+def Range(*, start, limit, delta, dtype):
+    return torch.arange(start, limit, delta, dtype=torch_type(dtype))
+
+
 # Gathering and scattering
 
 

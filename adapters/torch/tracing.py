@@ -7,16 +7,17 @@ once and never enters the graph, so constants fold by themselves.
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 import torch
 from torch import fx
 from torch.fx.node import map_aggregate
 
 from ..kit.interface import Unsupported
-from .likeness import likeness, result_of
+from .likeness import likeness, repeated, result_of
 
 
 class Value(fx.Proxy):
@@ -53,11 +54,14 @@ class Value(fx.Proxy):
 
 
 class Tracer(fx.Tracer):
-    """Records torch calls on `Value`s into `graph`; the tensors they need become attributes of `root`."""
+    """Records torch calls on `Value`s into `graph`; the tensors they need become attributes of `root`.
 
-    def __init__(self, device: torch.device):
+    eager: whether Python runs the graph, so that the extents of its tensors may depend on data.
+    """
+
+    def __init__(self, device: torch.device, eager: bool = True):
         super().__init__()
-        self.device = device
+        self.device, self.eager = device, eager
         self.root = torch.nn.Module()
         self.graph = fx.Graph()
         self._attributes: Dict[int, str] = {}
@@ -115,6 +119,49 @@ class Tracer(fx.Tracer):
                 self.root.register_buffer(attribute, tensor)
             self._attributes[id(tensor)] = attribute
         return self._attributes[id(tensor)]
+
+
+#: Functions whose results are as long as the data says.
+_SIZED_BY_DATA = set()
+
+
+def sized_by_data(function: Callable) -> Callable:
+    """Make a function of tensors, the first argument among them, one call of the graph, whatever it does inside."""
+
+    @functools.wraps(function)
+    def call(x, *args):
+        if not any(isinstance(a, Value) for a in (x,) + args):
+            return function(x, *args)
+        tracer = next(a for a in (x,) + args if isinstance(a, Value)).tracer
+        if not tracer.eager:
+            raise Unsupported("how long its result is depends on data, which only torch's eager mode can do")
+        return tracer.create_proxy("call_function", function, (x,) + args, {})
+
+    _SIZED_BY_DATA.add(function)
+    return call
+
+
+def is_sized_by_data(result: Any) -> bool:
+    """Is this a result of such a function?"""
+    if not isinstance(result, Value):
+        return False
+    node = result.node
+    maker = node.args[0] if node.target is operator.getitem else node
+    return isinstance(maker, fx.Node) and maker.target in _SIZED_BY_DATA
+
+
+def sized(value: Value, shape: Sequence[int]) -> Value:
+    """The value, of which the Program says that it is of this shape; checked at each run."""
+    tracer = value.tracer
+    node = tracer.create_node("call_function", _checked, (value.node, tuple(shape)), {})
+    node.meta["tensor"] = like = repeated(shape, value.dtype)
+    return Value(node, tracer, like)
+
+
+def _checked(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    if tuple(tensor.shape) != shape:
+        raise Unsupported(f"these inputs give a tensor of shape {list(tensor.shape)}; the Program was made for {shape}")
+    return tensor
 
 
 def _likeness(a: Any) -> Any:
