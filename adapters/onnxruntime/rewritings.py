@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List
 from onnx import NodeProto, helper
 
 from ..kit.interface import Unsupported
-from ..kit.program import Program
+from ..kit.program import Node, Program
 from .writer import MICROSOFT, Writer
 
 #: Appends what stands for a node, or returns False to keep the node as it is now.
@@ -20,6 +20,11 @@ Rewriting = Callable[[Writer, NodeProto, Program], bool]
 
 def _attributes(node: NodeProto) -> Dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _call(node: NodeProto, program: Program) -> Node:
+    """The Program's node that a node of the file was written from: it has steering operands as attributes."""
+    return next(call for call in program.nodes if call.outputs == tuple(node.output))
 
 
 def _outputs(writer: Writer, node: NodeProto, count: int) -> List[str]:
@@ -72,7 +77,49 @@ def _all_outputs(count: int) -> Rewriting:
 def _average_pool(writer: Writer, node: NodeProto, program: Program) -> bool:
     if any(apart != 1 for apart in _attributes(node).get("dilations", ())):
         raise Unsupported("ONNX Runtime's gradient forgets the dilations", "AveragePool", node.name)
+    if _attributes(node).get("ceil_mode"):
+        raise Unsupported("ONNX Runtime's gradient is wrong with ceil_mode", "AveragePool", node.name)
     return _explicit_pads(writer, node, program)
+
+
+def _max_pool(writer: Writer, node: NodeProto, program: Program) -> bool:
+    for key in ("ceil_mode", "storage_order"):
+        if _attributes(node).get(key):
+            raise Unsupported(f"ONNX Runtime's gradient is wrong with {key}=1", "MaxPool", node.name)
+    return _explicit_pads(writer, node, program)
+
+
+def _scatter(writer: Writer, node: NodeProto, program: Program) -> bool:
+    reduction = _attributes(node).get("reduction", b"none")
+    if reduction != b"none":
+        raise Unsupported(f"ONNX Runtime's gradient ignores reduction={reduction!r}", node.op_type, node.name)
+    return False
+
+
+def _slice(writer: Writer, node: NodeProto, program: Program) -> bool:
+    call = _call(node, program)
+    if any(step < 0 for step in call.attributes.get("steps", ())):
+        raise Unsupported("ONNX Runtime's gradient fails for negative steps", "Slice", node.name)
+    return False
+
+
+# workaround: the gradient takes pads for some axes as pads for all.
+def _pad(writer: Writer, node: NodeProto, program: Program) -> bool:
+    given = _call(node, program).attributes
+    if "axes" not in given or "pads" not in given:
+        return False
+    rank = len(program.tensors[node.input[0]].shape)
+    pads, count = [0] * (2 * rank), len(given["axes"])
+    for position, axis in enumerate(given["axes"]):
+        pads[axis % rank] = given["pads"][position]
+        pads[axis % rank + rank] = given["pads"][position + count]
+    node.input[1] = writer.constant(pads, "int64")
+    del node.input[3:]
+    return False
+
+
+def _is_nan(writer: Writer, node: NodeProto, program: Program) -> bool:
+    raise Unsupported("the NaN that it finds is a NaN in ONNX Runtime's gradient too", "IsNaN", node.name)
 
 
 # workaround: the gradient scales by the ratio even where nothing is dropped.
@@ -107,12 +154,24 @@ def _sum(writer: Writer, node: NodeProto, program: Program) -> bool:
 
 # workaround: the gradient of Where is not summed over what was broadcast, that of Expand is.
 def _where(writer: Writer, node: NodeProto, program: Program) -> bool:
+    condition = program.weights.get(node.input[0])
+    if _is_softmax(node.input[2], program) and (condition is None or condition.any()):
+        reason = "a row that is masked as a whole has no finite gradient in ONNX Runtime's Softmax"
+        raise Unsupported(reason, "Where", node.name)
     shape = program.tensors[node.output[0]].shape
     for position in (1, 2):
         if program.tensors[node.input[position]].shape != shape:
             extents = writer.constant(list(shape), "int64")
             node.input[position] = writer.op("Expand", [node.input[position], extents])
     return False
+
+
+def _is_softmax(name: str, program: Program) -> bool:
+    """Whether a tensor is a Softmax, cast or not."""
+    makers = {output: call for call in program.nodes for output in call.outputs}
+    while name in makers and makers[name].op == "Cast":
+        name = makers[name].inputs[0]
+    return name in makers and makers[name].op == "Softmax"
 
 
 # workaround: Gelu's gradient is that of the exact form even where the tanh approximation is asked for.
@@ -126,8 +185,7 @@ def _gelu(writer: Writer, node: NodeProto, program: Program) -> bool:
 # workaround: Split's gradient forgets the outputs that the loss does not depend on.
 def _split(writer: Writer, node: NodeProto, program: Program) -> bool:
     axis = _attributes(node).get("axis", 0)
-    (sizes,) = (n.attributes["split"] for n in program.nodes if n.outputs == tuple(node.output))
-    start = 0
+    sizes, start = _call(node, program).attributes["split"], 0
     for name, size in zip(node.output, sizes):
         if name:
             bounds = [writer.constant([bound], "int64") for bound in (start, start + size, axis)]
@@ -172,8 +230,13 @@ REWRITINGS: Dict[str, Rewriting] = {
     "LayerNormalization": _layer_normalization,
     "Dropout": _dropout,
     "Conv": _explicit_pads,
-    "MaxPool": _explicit_pads,
+    "IsNaN": _is_nan,
+    "MaxPool": _max_pool,
     "AveragePool": _average_pool,
+    "Pad": _pad,
+    "ScatterElements": _scatter,
+    "ScatterND": _scatter,
+    "Slice": _slice,
     "Sum": _sum,
     "Where": _where,
     "SoftmaxCrossEntropyLoss": _all_outputs(2),
