@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List
 
+import numpy
 from onnx import NodeProto, helper
 
 from ..kit.interface import Unsupported
@@ -154,24 +155,33 @@ def _sum(writer: Writer, node: NodeProto, program: Program) -> bool:
 
 # workaround: the gradient of Where is not summed over what was broadcast, that of Expand is.
 def _where(writer: Writer, node: NodeProto, program: Program) -> bool:
-    condition = program.weights.get(node.input[0])
-    if _is_softmax(node.input[2], program) and (condition is None or condition.any()):
-        reason = "a row that is masked as a whole has no finite gradient in ONNX Runtime's Softmax"
-        raise Unsupported(reason, "Where", node.name)
+    finite = _finite_softmax(writer, node, program)
     shape = program.tensors[node.output[0]].shape
     for position in (1, 2):
         if program.tensors[node.input[position]].shape != shape:
             extents = writer.constant(list(shape), "int64")
             node.input[position] = writer.op("Expand", [node.input[position], extents])
+    node.input[2] = finite or node.input[2]
     return False
 
 
-def _is_softmax(name: str, program: Program) -> bool:
-    """Whether a tensor is a Softmax, cast or not."""
+# workaround: Softmax of a row of -inf is NaN, and so is its gradient even where the output is replaced afterwards; the
+# condition of the replacement is put before the Softmax too.
+def _finite_softmax(writer: Writer, node: NodeProto, program: Program) -> str:
+    """For the third operand of a Where, if it is a Softmax, cast or not: one that is finite in the rows replaced."""
     makers = {output: call for call in program.nodes for output in call.outputs}
+    name, casts = node.input[2], []
     while name in makers and makers[name].op == "Cast":
+        casts.append(makers[name].attributes["to"])
         name = makers[name].inputs[0]
-    return name in makers and makers[name].op == "Softmax"
+    if name not in makers or makers[name].op != "Softmax" or program.tensors[node.input[0]].shape[-1:] != (1,):
+        return ""
+    scores = program.tensors[makers[name].inputs[0]]
+    shown = writer.op("Where", [node.input[0], writer.constant(0, scores.dtype), scores.name])
+    value = writer.op("Softmax", [shown], axis=makers[name].attributes.get("axis", -1))
+    for dtype in reversed(casts):
+        value = writer.op("Cast", [value], to=helper.np_dtype_to_tensor_dtype(numpy.dtype(dtype)))
+    return value
 
 
 # workaround: Gelu's gradient is that of the exact form even where the tanh approximation is asked for.
