@@ -22,6 +22,7 @@ from . import (
     quantised,
     recurrent,
     reductions,
+    search,
     shapes,
     transforms,
 )
@@ -40,7 +41,7 @@ MOST_CONSTANT_BYTES = 1 << 28
 OPERATORS = {}
 for _module in (
     elementwise, shapes, reductions, matrices, transforms, image, normalisation, recurrent, losses, quantised,
-    attention,
+    attention, search,
 ):  # fmt: skip
     OPERATORS.update(operators_of(_module))
 
@@ -52,6 +53,20 @@ def _tensor(array, dtype):
     if array.dtype not in (kind.as_numpy_dtype, carrier(dtype)):
         raise ValueError("an array of {} where {} is wanted".format(array.dtype.name, dtype))
     return tf.constant(array.view(kind.as_numpy_dtype), kind)
+
+
+def _as_declared(result, tensor):
+    """A node's result; where its shape depends on data, it is checked at each run to be what the Program says."""
+    if not tf.is_tensor(result) or result.shape.is_fully_defined():
+        return result
+    return tf.ensure_shape(result, tensor.shape)
+
+
+def _check_types(program):
+    for node in program.nodes:
+        for name in (*node.inputs, *node.outputs):
+            if name and program.tensors[name].dtype in ("int4", "uint4"):
+                raise Unsupported("XLA computes wrong numbers from four-bit integers", node.op, node.name)
 
 
 class TensorFlowNetwork(Network):
@@ -114,7 +129,7 @@ class TensorFlowNetwork(Network):
         with lowering_for(self.target):
             if self.calls is not None:
                 return self.calls.run(values)
-            values = lower(self.program, OPERATORS, values)
+            values = lower(self.program, OPERATORS, values, _as_declared)
         if self.mode == "eager":
             self.calls = Calls(self.program, OPERATORS, self._kept())
         return values
@@ -188,6 +203,8 @@ class TensorFlowNetwork(Network):
             with tf.device(self.device):
                 return function(*staged)
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnimplementedError) as error:
+            if "is not compatible with expected shape" in error.message:
+                raise Unsupported("other extents than the Program's: " + error.message.strip()[:300]) from None
             if isinstance(error, tf.errors.InvalidArgumentError) and "unsupported operations" not in error.message:
                 raise
             raise Unsupported("no kernel: " + error.message.strip().split("\n")[0][:300]) from None
@@ -280,6 +297,8 @@ class TensorFlowAdapter(Adapter):
 
     def load(self, program, device, options):
         self._check(device, options)
+        if options.mode == "compiled":
+            _check_types(program)
         self._configure(device, options)
         return TensorFlowNetwork(program, device, options.mode)
 
