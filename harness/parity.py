@@ -24,18 +24,17 @@ ROUNDING_FACTOR = 50.0
 #: ... and always by this much, relative to the largest value of that output.
 FLOOR = 2e-5
 
-#: Gradients may miss a slope along a plain direction by this part of the slope that they have typically. (Float32 tips
-#: Relus over that float64 does not.)
-SLOPE_TOLERANCE = 1e-2
+#: Gradients may always miss a slope along a plain direction by this part of the slope that they have typically, ...
+SLOPE_FLOOR = 1e-2
 
-#: Along a balanced one, which magnifies the rounding of gradients that nearly vanish, they may miss it by this ...
+#: ... and one along a balanced direction (which magnifies the rounding of gradients that nearly vanish) by this; ...
 BALANCED_FLOOR = 1e-4
 
-#: ... or by this many times what noise of float32's size does to the slope ...
+#: ... either by this many times what noise of float32's size does to it (it tips Relus over), ...
 SLOPE_FACTOR = 5.0
 
-#: ... but never by more than this; a parameter whose gradient is all wrong makes 1/sqrt(number of parameters).
-BALANCED_TOLERANCE = 3e-2
+#: ... but never by more than this. A parameter whose gradient is all wrong makes 1/sqrt(number of parameters).
+SLOPE_TOLERANCE = 3e-2
 
 #: float32's relative distance from one number to the next.
 _EPSILON = float(numpy.finfo(numpy.float32).eps)
@@ -173,11 +172,8 @@ def _unfit(gradient: numpy.ndarray | None, name: str, shape: tuple[int, ...]) ->
 
 
 def _slope_allowance(slope: Slope, gradients: Arrays) -> float:
-    if slope.rounding is None:
-        return SLOPE_TOLERANCE
-    return min(
-        BALANCED_TOLERANCE, max(BALANCED_FLOOR, SLOPE_FACTOR * slope.rounding / slopes.typical(slope, gradients))
-    )
+    floor = SLOPE_FLOOR if slope.plain else BALANCED_FLOOR
+    return min(SLOPE_TOLERANCE, max(floor, SLOPE_FACTOR * slope.rounding / slopes.typical(slope, gradients)))
 
 
 def check_steps(finding: Finding, program: Program, walk: Walk) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,13 +100,14 @@ class Workload:
 
         def measure() -> Arrays:
             found = self.surface(gradients).slopes()
-            rounding = [math.nan if slope.rounding is None else slope.rounding for slope in found]
-            return {"values": numpy.array([slope.value for slope in found]), "rounding": numpy.array(rounding)}
+            return {"measured": numpy.array([[slope.value, slope.rounding] for slope in found])}
 
-        kept = arrays.read_arrays(str(self._kept(f"slopes-{_digest(sizes)}", measure)))
-        rounding = [None if math.isnan(each) else float(each) for each in kept["rounding"]]
+        measured = arrays.read_arrays(str(self._kept(f"slopes-{_digest(sizes, 2)}", measure)))["measured"]
         towards = slopes.directions(self.program, self.seed, sizes)
-        return [Slope(*measured) for measured in zip(towards, map(float, kept["values"]), rounding, strict=True)]
+        return [
+            Slope(direction, float(value), float(rounding), index == 0)
+            for index, (direction, (value, rounding)) in enumerate(zip(towards, measured, strict=True))
+        ]
 
     def _evaluated(self, what: str, program: Program) -> Reference:
         def evaluate() -> Arrays:
@@ -126,12 +126,15 @@ class Workload:
             return make_whole(folder, lambda scratch: arrays.write_arrays(str(scratch / "arrays"), make())) / "arrays"
 
 
-def find(name: str) -> model.Model:
-    """A model by its name in the zoo or by the path of its file."""
+def find(name: str, values: Mapping[str, float] | None = None) -> model.Model:
+    """A model by its name in the zoo or by the path of its file.
+
+    values: numbers for inputs that are settings and not data; those of inputs that this model has are fixed.
+    """
     path = Path(name)
-    if path.suffix == ".onnx" or path.exists():
-        return model.load(path)
-    return model.load(zoo.path(name, home() / "models"))
+    found = model.load(path if path.suffix == ".onnx" or path.exists() else zoo.path(name, home() / "models"))
+    names = {value.name for value in found.proto.graph.input}
+    return model.with_fixed_inputs(found, {key: value for key, value in (values or {}).items() if key in names})
 
 
 def own_batch(source: model.Model) -> int | None:
@@ -153,9 +156,14 @@ def check_extents(source: model.Model, shapes: dict[str, int]) -> None:
 
 
 def free_dimensions(source: model.Model) -> set[str]:
-    """Names of the dimensions that a model's inputs leave free."""
-    dims = [dim for value in source.proto.graph.input for dim in value.type.tensor_type.shape.dim]
-    return {dim.dim_param for dim in dims if dim.dim_param}
+    """Names of the dimensions that a model's inputs leave free; INPUT.AXIS where the file does not name one."""
+    weights = {tensor.name for tensor in source.proto.graph.initializer}
+    return {
+        dim.dim_param or f"{value.name}.{axis}"
+        for value in source.proto.graph.input
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+        if value.name not in weights and not dim.HasField("dim_value")
+    }
 
 
 @cache

@@ -31,7 +31,7 @@ _RANGE = 8
 _NOISE = 2.0**-20
 
 #: How often it is drawn anew.
-_DRAWS = 4
+_DRAWS = 3
 
 #: Balanced directions.
 _BALANCED = 2
@@ -51,13 +51,14 @@ class Slope:
     """The derivative of the loss along one random direction through all parameters.
 
     direction: per parameter, a random array. value: the derivative. rounding: by how much it changes where weights and
-    inputs are off by float32's rounding: hardly, on a smooth loss; visibly, where it tips a Relu over. It is measured
-    along balanced directions only, and None for the plain one.
+    inputs are off by float32's rounding: hardly, on a smooth loss; visibly, where it tips a Relu over. plain: is it the
+    plain direction?
     """
 
     direction: Arrays
     value: float
-    rounding: float | None
+    rounding: float
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,17 +133,20 @@ class Surface:
         self._step = _CHANGE * self._loss / steep
 
     def slopes(self) -> list[Slope]:
-        """Slopes along `directions`. What rounding does is measured along the first balanced one."""
+        """Slopes along `directions`. What rounding does is measured along the plain and the first balanced one."""
         towards = directions(self._program, self._seed, self._sizes)
         values = [self._derivative(self._here, self._inputs, each, self._step) for each in towards]
-        rounding = 0.0
+        rounding = [0.0, 0.0]
         for draw in range(_DRAWS):
             generator = numpy.random.Generator(numpy.random.PCG64([self._seed, 2**33 + draw]))
             there = replace(self._here, weights=_noisy(self._here.weights, generator))
-            value = self._derivative(there, _noisy(as_float64(self._inputs), generator), towards[1], self._step)
-            rounding = max(rounding, abs(value - values[1]))
-        plain = Slope(towards[0], values[0], None)
-        return [plain, *(Slope(*measured, rounding) for measured in zip(towards[1:], values[1:], strict=True))]
+            inputs = _noisy(as_float64(self._inputs), generator)
+            for kind in range(2):
+                value = self._derivative(there, inputs, towards[kind], self._step)
+                rounding[kind] = max(rounding[kind], abs(value - values[kind]))
+        return [
+            Slope(towards[index], values[index], rounding[min(index, 1)], index == 0) for index in range(len(towards))
+        ]
 
     def steady(self) -> bool:
         """Does a slope come out the same over another distance? Not where an operator of the reference rounds to
