@@ -33,8 +33,8 @@ from .symbols import F, Value
 #: fused: hybridized, after MXNet's MKLDNN backend fused operators; on a CPU, for inference.
 MODES = ("hybridized", "imperative", "fused")
 #: Operators through which a mask of -inf reaches a Softmax.
-MASKING = {"Add", "Cast", "CastLike", "Concat", "Expand", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Sub"}
-MASKING |= {"Tile", "Transpose", "Unsqueeze", "Where"}
+MASKING = {"Add", "Cast", "CastLike", "Concat", "Expand", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze"}
+MASKING |= {"Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 OPERATORS = {}
 for _module in (ops, ops_shape, ops_nn, ops_image, ops_loss, ops_quantized, ops_recurrent, ops_signal):
     OPERATORS.update(operators_of(_module))
@@ -51,7 +51,11 @@ class Graph:
         self._running = running
         uses = _uses(program)
         masked = _masked(program) if program.training else ()
-        values = {tensor.name: symbols.variable(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
+        F.training = program.training is not None
+        values = {
+            tensor.name: symbols.variable(tensor.name, tensor.shape, tensor.dtype, fixed=F.training)
+            for tensor in program.inputs
+        }
         values.update((tensor.name, self._weight(tensor)) for tensor in program.initializers)
 
         def bind(value, tensor):
@@ -75,16 +79,17 @@ class Graph:
 
     def _weight(self, tensor):
         training = self._program.training
-        changes = training and (tensor.name in training.parameters or tensor.name in training.updates)
+        trained = training and tensor.name in training.parameters
+        changes = trained or (training and tensor.name in training.updates)
         array = None if changes else self._program.weights[tensor.name]
-        running = tensor.name in self._running
+        facts = {"array": array, "running": tensor.name in self._running, "fixed": bool(training and not trained)}
         form = self._forms.get(tensor.name)
         if form is None:
-            return symbols.variable(tensor.name, tensor.shape, tensor.dtype, array=array, running=running)
+            return symbols.variable(tensor.name, tensor.shape, tensor.dtype, **facts)
         kept = None if array is None else form.to_mxnet(array)
-        stored = symbols.variable(tensor.name, form.shape(tensor.shape), tensor.dtype, array=kept)
-        symbol = form.restore(stored).symbol
-        return Value(symbol, tensor.shape, tensor.dtype, array=array, stored=stored, running=running)
+        shape = form.shape(tensor.shape)
+        stored = symbols.variable(tensor.name, shape, tensor.dtype, array=kept, fixed=facts["fixed"])
+        return Value(form.restore(stored).symbol, tensor.shape, tensor.dtype, stored=stored, **facts)
 
 
 def _without(program, tensors):
@@ -109,7 +114,9 @@ def _uses(program):
 
 def _masked(program):
     """The tensors that masks of -inf reach before a Softmax would."""
-    masked = {name for name, array in program.weights.items() if array.dtype.kind == "f" and numpy.isneginf(array).any()}
+    masked = {
+        name for name, array in program.weights.items() if array.dtype.kind == "f" and numpy.isneginf(array).any()
+    }
     for node in program.nodes:
         if node.op == "Pad" and node.attributes.get("constant_value") == -numpy.inf:
             masked.update(node.outputs)

@@ -110,7 +110,8 @@ def _binary(name, a, b, same):
     """A broadcasting operator; its faster kinds where one side is a constant number or the shapes are equal."""
     if _is_number(b, a):
         return getattr(F, name + "_scalar")(a, scalar=float(b.array.reshape(())))
-    return getattr(F, same if a.shape == b.shape else name)(a, b)
+    # workaround: where one operand needs no gradient, a static CachedOp makes elemwise_add's for the other one wrong
+    return getattr(F, same if a.shape == b.shape and a.fixed == b.fixed else name)(a, b)
 
 
 def _is_number(value, other):
@@ -128,8 +129,17 @@ def _add_bias(product, bias):
     """FullyConnected with its bias where a product is used by this addition alone, else None."""
     if product.linear is None or bias.shape != product.shape[-1:] or bias.dtype != product.dtype:
         return None
-    data, weight = product.linear
-    return F.FullyConnected(data, weight, bias, num_hidden=bias.shape[0], flatten=False)
+    return affine(*product.linear, bias)
+
+
+def affine(x, weight, bias=None):
+    """x @ weight.T + bias on the last axis; weight (outputs, inputs), bias (outputs,)."""
+    units = weight.shape[0]
+    if bias is not None and bias.fixed == weight.fixed:
+        return F.FullyConnected(x, weight, bias, num_hidden=units, flatten=False)
+    product = F.FullyConnected(x, weight, num_hidden=units, no_bias=True, flatten=False)
+    # workaround: FullyConnected leaves out the gradient of its bias where its weight needs none
+    return product if bias is None else F._npi_add(product, bias)
 
 
 def Sub(a, b):

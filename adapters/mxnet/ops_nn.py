@@ -8,7 +8,20 @@ import numpy
 
 from ..kit.interface import Unsupported
 from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
-from .ops import FLOATS, INTEGERS, Where, broadcast_to, cast, full, in_float32, require, reshape, scaled, squared
+from .ops import (
+    FLOATS,
+    INTEGERS,
+    Where,
+    affine,
+    broadcast_to,
+    cast,
+    full,
+    in_float32,
+    require,
+    reshape,
+    scaled,
+    squared,
+)
 from .ops_shape import pad, take_slices
 from .symbols import F, constant
 
@@ -38,7 +51,7 @@ def _same_batch(a, b):
 
 def _linear(a, weight):
     """a @ weight.T, remembered so that an addition that follows can take it up as a bias."""
-    result = F.FullyConnected(a, weight, num_hidden=weight.shape[0], no_bias=True, flatten=False)
+    result = affine(a, weight)
     result.linear = (a, weight)
     return result
 
@@ -60,8 +73,8 @@ def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
     weight = b if transB else b.stored if b.stored is not None else F.transpose(b)
     units = weight.shape[0]
     if alpha == 1 and beta == 1 and c is not None and c.shape in ((units,), (1, units)):
-        return F.FullyConnected(a, weight, reshape(c, (units,)), num_hidden=units, flatten=False)
-    product = scaled(F.FullyConnected(a, weight, num_hidden=units, no_bias=True, flatten=False), alpha)
+        return affine(a, weight, reshape(c, (units,)))
+    product = scaled(affine(a, weight), alpha)
     return product if c is None else F._npi_add(product, scaled(c, beta))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
-from .ops import Add, Mul, Sub, full, require, reshape, transpose
+from .ops import Add, Mul, Sub, affine, full, require, reshape, transpose
 from .ops_shape import take_slices
 from .storage import GATES, Gates
 from .symbols import F, constant
@@ -162,13 +162,13 @@ class Cell:
         else:
             b = _direction(layer.b, d)
         self.bias = take_slices(b, [slice(rows, None)])
-        self.inputs = F.FullyConnected(layer.x, w, take_slices(b, [slice(0, rows)]), num_hidden=rows, flatten=False)
+        self.inputs = affine(layer.x, w, take_slices(b, [slice(0, rows)]))
 
     def recurrent(self, h, first=0, last=None):
         """What the state and the recurrent biases give to some of the gates."""
         rows = slice(first * self.hidden, None if last is None else last * self.hidden)
         r, bias = take_slices(self.r, [rows]), take_slices(self.bias, [rows])
-        return F.FullyConnected(h, r, bias, num_hidden=bias.size, flatten=False)
+        return affine(h, r, bias)
 
     def gates(self, value):
         """Split (..., gates*H) into its gates, each (N, H)."""

@@ -30,18 +30,20 @@ class Value:
     stored: the same weight in the form in which MXNet's fused operators want it, or None (see storage.py).
     running: whether it is a running statistic that BatchNorm itself may update, once per training step.
     linear: (data, weight) where it is FullyConnected without a bias and used only once, else None.
-    masked: whether a network that trains may hold rows of nothing but -inf here, by a mask.
+    fixed: whether the network trains, but nothing that depends on a parameter is in this.
+    masked: whether the network trains, and may hold rows of nothing but -inf here, by a mask.
     """
 
-    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "running", "linear", "masked")
+    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "running", "fixed", "linear", "masked")
 
-    def __init__(self, symbol, shape, dtype, array=None, stored=None, running=False):
+    def __init__(self, symbol, shape, dtype, array=None, stored=None, running=False, fixed=False):
         self.symbol = symbol
         self.shape = tuple(shape)
         self.dtype = dtype
         self.array = array
         self.stored = stored
         self.running = running
+        self.fixed = fixed
         self.linear = None
         self.masked = False
 
@@ -68,7 +70,7 @@ def constant(array):
     array = numpy.asarray(array)
     name = "constant:%d" % next(_numbers)
     _constants[name] = array
-    return variable(name, array.shape, array.dtype.name, array=array)
+    return variable(name, array.shape, array.dtype.name, array=array, fixed=F.training)
 
 
 def take_constants(names):
@@ -82,10 +84,12 @@ class _Operators:
     """`F.Convolution(x, w, kernel=(3, 3), ...)`: any operator that MXNet registers, on Values.
 
     A name that MXNet does not register raises AttributeError. An operator with several visible outputs
-    returns a list of Values. without_cudnn: set by the adapter, tells operators that can to leave cuDNN alone.
+    returns a list of Values. Set by the adapter: without_cudnn tells operators that can to leave cuDNN alone,
+    training says whether the network at hand trains.
     """
 
     without_cudnn = False
+    training = False
 
     def __getattr__(self, name):
         handle = ctypes.c_void_p()
@@ -113,9 +117,10 @@ def _compose(name, handle, inputs, attributes):
     _, shapes, _ = probe.infer_shape(**{n: v.shape for n, v in zip(probe_names, inputs)})
     _, types, _ = probe.infer_type(**{n: numpy.dtype(v.dtype).type for n, v in zip(probe_names, inputs)})
     dtypes = [numpy.dtype(kind).name for kind in types]
+    fixed = F.training and all(value.fixed for value in inputs)
     if len(shapes) == 1:
-        return Value(symbol, shapes[0], dtypes[0])
-    return [Value(symbol[i], shape, dtype) for i, (shape, dtype) in enumerate(zip(shapes, dtypes))]
+        return Value(symbol, shapes[0], dtypes[0], fixed=fixed)
+    return [Value(symbol[i], shape, dtype, fixed=fixed) for i, (shape, dtype) in enumerate(zip(shapes, dtypes))]
 
 
 def _create(name, handle, symbols, attributes):
