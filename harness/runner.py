@@ -42,13 +42,15 @@ _MEMORY_STEPS = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What shall be run. shapes: extents of free dimensions, for models that have them. gate_only: time nothing."""
+    """What shall be run. shapes: extents of free dimensions, and values: numbers for inputs that are settings, each for
+    the models that have them. gate_only: time nothing."""
 
     comparisons: list[Comparison]
     adapters: list[AdapterSpec]
     settings: Settings
     seed: int
     shapes: dict[str, int] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
     with_ease: bool = False
     gate_only: bool = False
 
@@ -137,7 +139,7 @@ class Runner:
         if not open_ones:
             return
         try:
-            model = prepare.find(name)
+            model = prepare.find(name, self.plan.values)
         except HarnessError as error:
             for comparison in open_ones:
                 self._refuse(comparison, error)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness.errors import HarnessError
 from harness.spec import model as models
+from harness.spec.specialise import specialise
 
 
 def saved(proto: onnx.ModelProto, tmp_path: Path) -> Path:
@@ -160,3 +161,32 @@ def test_sparse_initializers_become_dense(tmp_path: Path) -> None:
     )
     loaded = models.load(saved(proto, tmp_path))
     numpy.testing.assert_array_equal(numpy_helper.to_array(loaded.proto.graph.initializer[0]), [0, 0, 5, 0])
+
+
+def switched() -> onnx.ModelProto:
+    """x or -x, as the input `sign` says."""
+
+    def branch(op: str, name: str) -> onnx.GraphProto:
+        return helper.make_graph([node(op, ["x"], [name])], name, [], [helper.make_empty_tensor_value_info(name)])
+
+    positive = node("Greater", ["sign", "zero"], ["positive"])
+    choose = node("If", ["positive"], ["y"], then_branch=branch("Identity", "a"), else_branch=branch("Neg", "b"))
+    zero = {"zero": numpy.array(0, numpy.int64)}
+    return model([positive, choose], {"x": [3], "sign": []}, weights=zero, integers=["sign"])
+
+
+def test_an_input_that_is_a_setting_becomes_a_constant_by_its_value(tmp_path: Path) -> None:
+    loaded = models.load(saved(switched(), tmp_path))
+    with pytest.raises(HarnessError, match="--value"):
+        specialise(loaded)
+    fixed = models.with_fixed_inputs(loaded, {"sign": -1})
+    assert [node.op for node in specialise(fixed).program.nodes] == ["Neg"]
+    assert fixed.sha256 != loaded.sha256
+
+
+def test_a_setting_that_is_no_input_or_no_number_is_refused(tmp_path: Path) -> None:
+    loaded = models.load(saved(switched(), tmp_path))
+    with pytest.raises(HarnessError, match="did you mean 'sign'|sign"):
+        models.with_fixed_inputs(loaded, {"sing": 1})
+    with pytest.raises(HarnessError, match="not one number"):
+        models.with_fixed_inputs(loaded, {"x": 1})

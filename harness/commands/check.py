@@ -31,6 +31,9 @@ def check(
     shape: Annotated[
         list[str] | None, typer.Option(metavar="NAME=N", help="Extent of a free dimension of the model.")
     ] = None,
+    value: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N", help="An input that is a setting, not data: sr=16000.")
+    ] = None,
     modes: Annotated[str | None, typer.Option(help="Execution modes. Without: each adapter's default.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the best that each adapter can use.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads for each framework; 0 for all cores.")] = 0,
@@ -50,6 +53,7 @@ def check(
     """
     arguments = {
         "model": model, "adapters": adapters, "scenarios": scenarios, "batch": batch, "shape": shape or [],
+        "value": value or [],
         "modes": modes, "device": device, "threads": threads, "env": env or [], "seed": seed,
         "adapter_path": [str(path) for path in adapter_path or []],
     }  # fmt: skip
@@ -73,14 +77,15 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     from harness.matrix import expand
     from harness.results import NULL_ADAPTER
     from harness.runner import Plan
-    from harness.spec import prepare, training
+    from harness.spec import model, prepare, training
     from harness.suite import Comparisons, Settings, Suite
 
     extra = [Path(path) for path in arguments["adapter_path"]]
     names = options.words(arguments["adapters"])
     chosen = known.pick_adapters(names or [name for name in known.all_adapters(extra) if name != NULL_ADAPTER], extra)
     options.interpreters(arguments["env"], chosen)
-    source = prepare.find(arguments["model"])
+    values = options.numbers(arguments["value"])
+    source = model.with_fixed_inputs(prepare.find(arguments["model"]), values)
     shapes = options.extents(arguments["shape"])
     prepare.check_extents(source, shapes)
     scenarios = options.words(arguments["scenarios"]) or ["infer"]
@@ -99,7 +104,7 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     comparisons = expand(Suite("check", "check", Settings(), tables), chosen, places)
     if not comparisons:
         raise HarnessError("nothing is left to check: no adapter has these modes", "Look at `harness list adapters`.")
-    return Plan(comparisons, chosen, Settings(), arguments["seed"], shapes, gate_only=True)
+    return Plan(comparisons, chosen, Settings(), arguments["seed"], shapes, values, gate_only=True)
 
 
 def _carry_out(plan: Plan, folder: Path, arguments: dict[str, Any]) -> Run:

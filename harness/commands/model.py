@@ -25,15 +25,19 @@ def show(
     file: Annotated[str, typer.Argument(help="An .onnx file, or the name of a model of the zoo.")],
     batch: Annotated[int | None, typer.Option(min=1, help="Examples at once; 1 where the file leaves it free.")] = None,
     shape: Shapes = [],  # noqa: B006
+    value: Annotated[
+        list[str], typer.Option(metavar="NAME=N", help="An input that is a setting, not data: sr=16000.")
+    ] = [],  # noqa: B006
 ) -> None:
     """What a model is: inputs, operators, parameters, FLOPs, activations, training."""
     from rich.console import Console
     from rich.text import Text
 
     from harness.spec import prepare, training
+    from harness.spec.model import with_fixed_inputs
     from harness.spec.prepare import Workload
 
-    model = prepare.find(file)
+    model = with_fixed_inputs(prepare.find(file), options.numbers(value))
     forward = Workload(model, "infer", batch, 0, options.extents(shape))
     facts = _facts(forward)
     recipe = training.read(model.proto, str(model.path))
@@ -44,8 +48,8 @@ def show(
         facts += _training_facts(learning.program, recipe.loss_operator, learning.cost.parameters)
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{model.name}  {model.path}", style="bold"))
-    for name, value in facts:
-        console.print(Text(f"{name:<20}", style="dim") + Text(value))
+    for name, fact in facts:
+        console.print(Text(f"{name:<20}", style="dim") + Text(fact))
 
 
 def _facts(workload: Workload) -> list[tuple[str, str]]:

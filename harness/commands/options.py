@@ -34,6 +34,17 @@ def extents(given: list[str], option: str = "--shape") -> dict[str, int]:
     return result
 
 
+def numbers(given: list[str], option: str = "--value") -> dict[str, float]:
+    """`name=number` arguments: inputs that are settings of the network."""
+    result: dict[str, float] = {}
+    for name, text in pairs(given, option).items():
+        try:
+            result[name] = int(text) if text.lstrip("-").isdecimal() else float(text)
+        except ValueError:
+            raise HarnessError(f"{option} {name}={text}: not a number") from None
+    return result
+
+
 def words(text: str | None) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]

@@ -50,6 +50,10 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME=N", help="Extent of a free dimension of a model.", rich_help_panel="What"),
     ] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="An input that is a setting, not data: sr=16000.", rich_help_panel="What"),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, or auto: the best that each adapter can use.", rich_help_panel="Where")
     ] = "auto",
@@ -97,8 +101,8 @@ def run(
     """
     arguments = {
         "adapters": adapters or [], "suite": suite, "models": models, "scenarios": scenarios, "batch": batch,
-        "modes": modes, "shape": shape or [], "device": device, "threads": threads, "env": env or [],
-        "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
+        "modes": modes, "shape": shape or [], "value": value or [], "device": device, "threads": threads,
+        "env": env or [], "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
     }  # fmt: skip
     if resume is not None:
         _resume(resume, out)
@@ -161,9 +165,10 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     if not comparisons and not with_ease:
         raise HarnessError("nothing is left to compare", "Fewer restrictions: look at --models, --scenarios, --modes.")
     shapes = options.extents(arguments["shape"])
-    _check_files(suite, shapes)
+    values = options.numbers(arguments.get("value", []))  # journals of older runs have none
+    _check_files(suite, shapes, values)
     options.interpreters(arguments["env"], chosen)
-    return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, with_ease)
+    return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, values, with_ease)
 
 
 def _chosen(known: dict[str, AdapterSpec], wanted: list[str]) -> list[AdapterSpec]:
@@ -213,13 +218,18 @@ def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]
     return replace(suite, comparisons=tuple(narrowed))
 
 
-def _check_files(suite: Suite, shapes: dict[str, int]) -> None:
-    """Files of the user's must be sound, and every dimension that was given must be one of some model."""
+def _check_files(suite: Suite, shapes: dict[str, int], values: dict[str, float]) -> None:
+    """Files of the user's must be sound, and every dimension or input that was given must be one of some model."""
     from harness import zoo
     from harness.spec import prepare
 
     models = {model for table in suite.comparisons for model in table.models}
-    loaded = [prepare.find(model) for model in sorted(models) if shapes or model not in zoo.names()]
+    loaded = [prepare.find(model) for model in sorted(models) if shapes or values or model not in zoo.names()]
+    inputs = {value.name for model in loaded for value in model.proto.graph.input}
+    for name in values.keys() - inputs:
+        raise HarnessError(
+            f"--value {name}: no model of this run has such an input", did_you_mean(name, sorted(inputs))
+        )
     free = set().union(*(prepare.free_dimensions(model) for model in loaded))
     for name in shapes.keys() - free:
         raise HarnessError(

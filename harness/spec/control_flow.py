@@ -212,6 +212,7 @@ def _graph(node: NodeProto, attribute: str) -> GraphProto:
 def _refused(node: NodeProto, known: Known, why: str) -> UnsupportedModel:
     return UnsupportedModel(
         f"{known.where}: {node_label(node)}: {why}",
-        "Only control flow that is constant once shapes are bound can be compared: it is unrolled.",
+        "Only control flow that is constant once shapes are bound can be compared. An input that is a setting and not "
+        "data (a sampling rate) becomes a constant by --value NAME=NUMBER.",
         operator=node.op_type,
     )

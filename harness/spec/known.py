@@ -123,7 +123,9 @@ class Known:
             return False
         results = evaluate(node, {name: self.constants[name] for name in names}, self.opset)
         before = sum(self.constants[name].nbytes for name in names)
-        if results is None or sum(array.nbytes for array in results) > max(_FOLD_BYTES, 2 * before):
+        if results is None:
+            return False
+        if node.op_type != "Constant" and sum(array.nbytes for array in results) > max(_FOLD_BYTES, 2 * before):
             return False
         for name, array in zip(node.output, results, strict=False):
             if name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy
@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, did_you_mean
 from harness.kit import arrays
 
 #: A file with more nodes than this is refused: no framework would be measured on it, only our patience.
@@ -88,6 +88,30 @@ def with_weights(proto: ModelProto, weights: Mapping[str, numpy.ndarray]) -> Mod
         if is_held(tensor):
             tensor.CopyFrom(numpy_helper.from_array(numpy.ascontiguousarray(weights[tensor.name]), tensor.name))
     return full
+
+
+def with_fixed_inputs(model: Model, values: Mapping[str, float]) -> Model:
+    """A model some of whose inputs are constants: settings of the network (a sampling rate), not data.
+
+    values: one number for each of these inputs. Raises HarnessError for a name that is no input of one number.
+    """
+    if not values:
+        return model
+    proto = ModelProto()
+    proto.CopyFrom(model.proto)
+    inputs = {value.name: value for value in proto.graph.input}
+    for name, number in values.items():
+        if name not in inputs:
+            raise HarnessError(f"{model.path}: it has no input {name!r}", did_you_mean(name, list(inputs)))
+        kind = inputs[name].type.tensor_type
+        shape = [dim.dim_value for dim in kind.shape.dim]
+        if any(extent != 1 for extent in shape):
+            raise HarnessError(f"{model.path}: input {name!r} is not one number: its shape is {shape}")
+        array = numpy.full(shape, number, helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        proto.graph.initializer.append(numpy_helper.from_array(array, name))
+        proto.graph.input.remove(inputs[name])
+    sha256 = hashlib.sha256(f"{model.sha256} {sorted(values.items())}".encode()).hexdigest()
+    return replace(model, proto=proto, sha256=sha256)
 
 
 def is_held(tensor: TensorProto) -> bool:
