@@ -186,7 +186,7 @@ def test_an_input_that_is_a_setting_becomes_a_constant_by_its_value(tmp_path: Pa
 
 def test_a_setting_that_is_no_input_or_no_number_is_refused(tmp_path: Path) -> None:
     loaded = models.load(saved(switched(), tmp_path))
-    with pytest.raises(HarnessError, match="did you mean 'sign'|sign"):
+    with pytest.raises(HarnessError, match="sing"):
         models.with_fixed_inputs(loaded, {"sing": 1})
     with pytest.raises(HarnessError, match="not one number"):
         models.with_fixed_inputs(loaded, {"x": 1})
