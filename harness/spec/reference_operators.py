@@ -75,6 +75,46 @@ class MeanVarianceNormalization(OpRun):
         return (((x - mean) / (deviation + 1e-9)).astype(x.dtype),)
 
 
+class Conv(OpRun):
+    """ONNX Conv-22; onnx.reference's gathers its windows element by element, most of the time of a reference."""
+
+    op_domain = ""
+
+    def _run(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None = None,
+        auto_pad: str = "NOTSET",
+        dilations: Sequence[int] | None = None,
+        group: int = 1,
+        kernel_shape: Sequence[int] | None = None,
+        pads: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+    ) -> tuple[Array]:
+        rank, size = w.ndim - 2, x.shape[1] // group
+        windows, _ = _windows(x, 0, auto_pad, 0, dilations, w.shape[2:], pads, strides)
+        over = [0, *range(rank + 1, 2 * rank + 1)]
+        results = []
+        for sample in windows:  # one at a time: each of them becomes a matrix
+            parts = [
+                numpy.tensordot(kernels, sample[g * size : (g + 1) * size], (range(1, rank + 2), over))
+                for g, kernels in enumerate(numpy.split(w, group))
+            ]
+            results.append(numpy.concatenate(parts))
+        y = numpy.stack(results) if results else numpy.zeros((0, len(w), *windows.shape[2 : 2 + rank]), x.dtype)
+        return ((y if b is None else y + b.reshape(-1, *[1] * rank)).astype(x.dtype),)
+
+
+class GlobalMaxPool(OpRun):
+    """ONNX GlobalMaxPool-22. onnx.reference's takes the maximum over two axes whatever the rank."""
+
+    op_domain = ""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
+
+
 class MaxPool(OpRun):
     """ONNX MaxPool-22. onnx.reference's pads the wrong sides where pads differ, and takes seconds."""
 
@@ -140,7 +180,17 @@ class AveragePool(OpRun):
         return ((windows.sum(axis=over) / counts.sum(axis=over)).astype(x.dtype),)
 
 
-OPERATORS = [Erf, Gelu, LpNormalization, GroupNormalization, MeanVarianceNormalization, MaxPool, AveragePool]
+OPERATORS = [
+    AveragePool,
+    Conv,
+    Erf,
+    Gelu,
+    GlobalMaxPool,
+    GroupNormalization,
+    LpNormalization,
+    MaxPool,
+    MeanVarianceNormalization,
+]
 
 
 def _windows(

@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy
-from onnx import numpy_helper
 
 from harness.kit import Program
 from harness.spec import model
@@ -56,15 +55,7 @@ class RealModel:
         return file
 
     def load(self) -> model.Model:
-        loaded = model.load(self.file())
-        if not self.values:
-            return loaded
-        proto = model.with_weights(loaded.proto, loaded.weights)
-        for value in [value for value in proto.graph.input if value.name in self.values]:
-            array = numpy.array(self.values[value.name], numpy.int64)
-            proto.graph.initializer.append(numpy_helper.from_array(array, value.name))
-            proto.graph.input.remove(value)
-        return model.from_proto(proto, loaded.name)
+        return model.with_fixed_inputs(model.load(self.file()), self.values)
 
 
 def shapes_of(program: Program) -> Shapes:
