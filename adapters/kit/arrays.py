@@ -27,6 +27,9 @@ CARRIERS = {
     "uint2": "uint8",
 }
 
+#: Strings, which numpy holds as objects, and files as a JSON list.
+TEXT = "string"
+
 #: The integers among them.
 SMALL_INTEGERS = ("int4", "uint4", "int2", "uint2")
 
@@ -42,7 +45,9 @@ _ML_DTYPES = {
 
 
 def name_of(dtype: numpy.dtype) -> str:
-    """The Program's name of an array's element type."""
+    """The Program's name of an array's element type; arrays of objects and of text hold strings."""
+    if dtype.kind in "OU":
+        return TEXT
     return _ML_DTYPES.get(dtype.name, dtype.name)
 
 
@@ -57,7 +62,7 @@ def carried(array: numpy.ndarray) -> numpy.ndarray:
 
 def carrier(dtype: str) -> numpy.dtype:
     """The numpy type that holds values of an element type of the Program."""
-    return numpy.dtype(CARRIERS.get(dtype, dtype))
+    return numpy.dtype(object if dtype == TEXT else CARRIERS.get(dtype, dtype))
 
 
 def element_count(shape: Iterable[int]) -> int:
@@ -84,8 +89,12 @@ def write_arrays(path: str, arrays: Mapping[str, numpy.ndarray]) -> Dict[str, An
         for name, array in arrays.items():
             array = numpy.asarray(array)
             file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            index[name] = {"dtype": name_of(array.dtype), "shape": list(array.shape), "offset": file.tell()}
-            file.write(carried(array).tobytes())
+            entry = {"dtype": name_of(array.dtype), "shape": list(array.shape), "offset": file.tell()}
+            index[name] = entry
+            if entry["dtype"] == TEXT:
+                entry["bytes"] = file.write(json.dumps(array.reshape(-1).tolist()).encode())
+            else:
+                file.write(carried(array).tobytes())
     with open(path + ".json", "w") as file:
         json.dump(index, file)
     return index
@@ -95,6 +104,12 @@ def read_arrays(path: str) -> Dict[str, numpy.ndarray]:
     """What `write_arrays` wrote, as read-only arrays mapped from the file."""
     with open(path + ".json") as file:
         index = json.load(file)
-    return {
-        name: map_array(path + ".bin", entry["dtype"], entry["shape"], entry["offset"]) for name, entry in index.items()
-    }
+    return {name: _read_array(path + ".bin", **entry) for name, entry in index.items()}
+
+
+def _read_array(path: str, dtype: str, shape: Sequence[int], offset: int, bytes: int = 0) -> numpy.ndarray:
+    if dtype != TEXT:
+        return map_array(path, dtype, shape, offset)
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return numpy.array(json.loads(file.read(bytes).decode()), object).reshape(tuple(shape))

@@ -24,6 +24,7 @@ from . import (
     reductions,
     search,
     shapes,
+    strings,
     transforms,
 )
 from .calls import Calls
@@ -41,7 +42,7 @@ MOST_CONSTANT_BYTES = 1 << 28
 OPERATORS = {}
 for _module in (
     elementwise, shapes, reductions, matrices, transforms, image, normalisation, recurrent, losses, quantised,
-    attention, search,
+    attention, search, strings,
 ):  # fmt: skip
     OPERATORS.update(operators_of(_module))
 
@@ -50,6 +51,8 @@ def _tensor(array, dtype):
     """A TensorFlow tensor on the current device; types that numpy lacks come as their bits."""
     kind = dtype_of(dtype)
     array = numpy.asarray(array)
+    if kind == tf.string:
+        return tf.constant(array.astype(object), kind)
     if array.dtype not in (kind.as_numpy_dtype, carrier(dtype)):
         raise ValueError("an array of {} where {} is wanted".format(array.dtype.name, dtype))
     return tf.constant(array.view(kind.as_numpy_dtype), kind)
@@ -62,11 +65,13 @@ def _as_declared(result, tensor):
     return tf.ensure_shape(result, tensor.shape)
 
 
-def _check_types(program):
+def _check_types(program, mode):
     for node in program.nodes:
-        for name in (*node.inputs, *node.outputs):
-            if name and program.tensors[name].dtype in ("int4", "uint4"):
-                raise Unsupported("XLA computes wrong numbers from four-bit integers", node.op, node.name)
+        types = {program.tensors[name].dtype for name in (*node.inputs, *node.outputs) if name}
+        if mode == "compiled" and types & {"int4", "uint4"}:
+            raise Unsupported("XLA computes wrong numbers from four-bit integers", node.op, node.name)
+        if "string" in types and (mode == "compiled" or node.op not in strings.ON_STRINGS):
+            raise Unsupported("it cannot work on strings here", node.op, node.name)
 
 
 class TensorFlowNetwork(Network):
@@ -212,6 +217,10 @@ class TensorFlowNetwork(Network):
     def fetch(self, outputs):
         fetched = {}
         for tensor, output in zip(self.program.outputs, outputs):
+            if output.dtype == tf.string:
+                texts = [text.decode() for text in tf.reshape(output, [-1]).numpy()]
+                fetched[tensor.name] = numpy.array(texts, object).reshape(output.shape)
+                continue
             array = output.numpy()
             kind = carrier(tensor.dtype)
             fetched[tensor.name] = array if array.dtype == kind else array.view(kind)
@@ -297,8 +306,7 @@ class TensorFlowAdapter(Adapter):
 
     def load(self, program, device, options):
         self._check(device, options)
-        if options.mode == "compiled":
-            _check_types(program)
+        _check_types(program, options.mode)
         self._configure(device, options)
         return TensorFlowNetwork(program, device, options.mode)
 

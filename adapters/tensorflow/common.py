@@ -14,7 +14,7 @@ TYPES = {
     for name in """bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64
     complex128 int4 uint4""".split()  # noqa: SIM905
 }
-TYPES.update(float8e4m3fn="float8_e4m3fn", float8e5m2="float8_e5m2")
+TYPES.update(string="string", float8e4m3fn="float8_e4m3fn", float8e5m2="float8_e5m2")
 INT4, UINT4 = tf.dtypes.experimental.int4, tf.dtypes.experimental.uint4
 
 

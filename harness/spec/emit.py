@@ -17,9 +17,18 @@ from harness.spec.unsupported import UnsupportedModel
 
 
 def program(
-    name: str, known: Known, nodes: list[NodeProto], inputs: list[str], outputs: list[str], training: Training | None
+    name: str,
+    known: Known,
+    nodes: list[NodeProto],
+    inputs: list[str],
+    outputs: list[str],
+    training: Training | None,
+    strings: bool = False,
 ) -> Program:
-    """The Program of visited nodes: only what its outputs need, and its outputs under their own names."""
+    """The Program of visited nodes: only what its outputs need, and its outputs under their own names.
+
+    strings: whether the adapter works on them. Weights that are strings are refused all the same.
+    """
     for output in outputs:
         if known.resolve(output) in known.sequences:
             raise UnsupportedModel(
@@ -36,7 +45,7 @@ def program(
     weights = {name: array for name, array in known.constants.items() if name in needed or name in known.changing}
     fed = [name for name in inputs if name in needed or name not in known.used]
     names = [*fed, *weights, *(name for node in made for name in node.outputs if name)]
-    _check_types(made, names, known)
+    _check_types(made, list(weights) if strings else names, known)
     return Program(
         name=name,
         opset=known.opset,

@@ -38,6 +38,10 @@ _CONTROL = {"If", "Loop", "Scan"}
 _ALWAYS_REWRITTEN = {"SequenceMap"}
 
 
+#: Operators of strings alone: an adapter that has any of them works on strings.
+_ON_STRINGS = {"StringNormalizer", "StringConcat", "StringSplit", "RegexFullMatch"}
+
+
 @dataclass(frozen=True)
 class Specialised:
     """A Program and how it came about.
@@ -76,7 +80,8 @@ def specialise(
     bound = _bind_inputs(walk, proto, batch, dict(shapes or {}))
     walk.run()
     outputs = [value.name for value in proto.graph.output]
-    program = emit.program(model.name, walk.known, walk.nodes, walk.inputs, outputs, training)
+    strings = not _ON_STRINGS.isdisjoint(operators or ())
+    program = emit.program(model.name, walk.known, walk.nodes, walk.inputs, outputs, training, strings)
     return Specialised(program, bound, walk.rewritten)
 
 
