@@ -40,10 +40,13 @@ def Asin(x):
 
 
 def Asinh(x):
-    size, square = call("Abs", x), call("Sqr", x)
+    # its gradient at 0 is 1, and that of Caffe2's Abs is 0 there
+    below = call("LT", x, constant(x, 0), dtype="bool")
+    size, square = Where(below, Neg(x), x), call("Sqr", x)
     root = call("Sqrt", call("Add", square, constant(x, 1)))
     part = call("Div", square, call("Add", root, constant(x, 1)))
-    return call("Mul", call("Sign", x), call("Log1p", call("Add", size, part)))
+    positive = call("Log1p", call("Add", size, part))
+    return Where(below, Neg(positive), positive)
 
 
 def Atan(x):

@@ -62,13 +62,24 @@ TYPES = {
 }
 
 
+def masks(array: numpy.ndarray) -> bool:
+    """Whether -inf is in it."""
+    return array.dtype.kind == "f" and bool(numpy.isneginf(array).any())
+
+
+#: Operators through which a mask of -inf reaches a Softmax.
+MASKING = {"Add", "Cast", "Concat", "Copy", "Expand", "ExpandDims", "Gather", "Reshape", "Slice", "Squeeze", "Sub"}
+MASKING |= {"Tile", "Transpose", "Where"}
+
+
 class Value:
     """A blob with the shape and element type it will have.
 
     array: its content where that is known at load and never changes, else None.
+    masked: whether the net trains, and this may hold rows of nothing but -inf, by a mask.
     """
 
-    __slots__ = ("array", "blob", "dtype", "graph", "shape")
+    __slots__ = ("array", "blob", "dtype", "graph", "masked", "shape")
 
     def __init__(self, graph: Graph, blob: str, shape: Sequence[int], dtype: str, array: Any = None):
         self.graph = graph
@@ -76,6 +87,7 @@ class Value:
         self.shape = tuple(int(extent) for extent in shape)
         self.dtype = dtype
         self.array = array
+        self.masked = graph.training and array is not None and masks(array)
         graph.shapes[blob] = self.shape
         if dtype in FLOATS:
             graph.floats.add(blob)
@@ -164,6 +176,8 @@ def calls(op: str, inputs: Sequence[Value], results: Results, **arguments: Any) 
     graph = first.graph
     outputs = tuple(Value(graph, graph.blob(op), shape, dtype) for shape, dtype in results)
     graph.add(op, inputs, [output.blob for output in outputs], **arguments)
+    if op in MASKING:
+        outputs[0].masked = any(value.masked for value in inputs)
     return outputs
 
 
@@ -201,6 +215,10 @@ def reshape(x: Value, shape: Sequence[int], in_place: bool = False) -> Value:
     if in_place:
         x.graph.add("Reshape", [x], [x.blob, x.graph.blob("shape")], shape=list(shape))
         return Value(x.graph, x.blob, shape, x.dtype)
+    if x.rank == 0 and x.graph.training:
+        # workaround: the gradient of Caffe2's Reshape does not reshape to rank 0; that of ExpandDims does
+        x = call("ExpandDims", x, shape=(1,), dims=[0])
+        return reshape(x, shape)
     return calls("Reshape", [x], [(shape, x.dtype), ((x.rank,), "int64")], shape=list(shape))[0]
 
 
@@ -229,13 +247,15 @@ def move_axis(x: Value, source: int, target: int) -> Value:
 def cast(x: Value, dtype: str) -> Value:
     if dtype == x.dtype:
         return x
+    if x.dtype not in DATA_TYPES and (x.dtype, dtype) != ("float16", "float32"):
+        raise Unsupported(f"Caffe2 does not cast from {x.dtype}")
     if dtype == "float16" and x.dtype == "float32":
         return call("FloatToHalf", x, dtype=dtype)
     if dtype == "float32" and x.dtype == "float16":
         return call("HalfToFloat", x, dtype=dtype)
     if dtype not in DATA_TYPES:
         raise Unsupported(f"Caffe2 does not cast to {dtype}")
-    return call("Cast", x, dtype=dtype, to=DATA_TYPES[dtype])
+    return call("Cast", x, dtype=dtype, to=DATA_TYPES[dtype], from_type=DATA_TYPES[x.dtype])
 
 
 def expand(x: Value, shape: Sequence[int]) -> Value:

@@ -26,6 +26,8 @@ def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
 
 
 def MatMul(a, b):
+    if a.rank == 1 and b.rank == 1:
+        return reshape(MatMul(reshape(a, (1, a.size)), reshape(b, (b.size, 1))), ())
     if a.rank == 1:
         product = MatMul(reshape(a, (1, a.size)), b)
         return reshape(product, product.shape[:-2] + product.shape[-1:])

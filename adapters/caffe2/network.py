@@ -13,7 +13,7 @@ from ..kit.interface import Network, Options, Unsupported
 from ..kit.lowering import lower
 from ..kit.program import Node, Program, Tensor
 from . import ideep
-from .graph import Graph, Value, needed
+from .graph import Graph, Value, masks, needed
 
 #: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP; asynchronous nets crash with it,
 #: so they run Caffe2's own kernels, as "plain" does.
@@ -32,8 +32,10 @@ class Lowered:
             values[tensor.name] = self.graph.leaf("input", tensor.shape, tensor.dtype)
         for tensor in program.initializers:
             array = None if tensor.name in changing else program.weights[tensor.name]
-            values[tensor.name] = self.graph.leaf("weight", tensor.shape, tensor.dtype, array)
-            self.graph.fed[values[tensor.name].blob] = program.weights[tensor.name]
+            weight = self.graph.leaf("weight", tensor.shape, tensor.dtype, array)
+            weight.masked = self.graph.training and masks(program.weights[tensor.name])
+            self.graph.fed[weight.blob] = program.weights[tensor.name]
+            values[tensor.name] = weight
         for name in _statistics(program):
             self.graph.updated[values[name].blob] = 1.0
         self._producers = {name: node for node in program.nodes for name in node.outputs if name}
@@ -229,7 +231,7 @@ class TrainingNetwork(Caffe2Network):
         kept = [self._loss] + list(copied.values()) + list(graph.updated)
         forward = needed(graph.operators, kept)
         loss = lowered.values[training.loss]
-        added, gradients = backward(graph, forward, loss, parameters, graph.floats)
+        added, gradients = backward(graph, forward, loss, parameters)
         self._optimiser = Optimiser(graph, training.optimizer, parameters, gradients)
         updates = [core.CreateOperator("Copy", [new], [old]) for old, new in copied.items()]
         self._gradients = {name: gradients[lowered.blob(name)] for name in training.parameters}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
-from .elementwise import Abs, Neg
+from .elementwise import Abs, Neg, Where
 from .graph import (
     SMALL_INTEGERS,
     axis_of,
@@ -84,6 +84,8 @@ def ReduceMin(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
     # workaround: Caffe2 reduces by no product
     axes = _axes(x, axes, noop_with_empty_axes)
+    if x.size == 0:
+        raise Unsupported("Caffe2 does not reduce empty tensors")
     product = x
     for axis in axes:
         parts = split_axis(product, [1] * product.shape[axis], axis)
@@ -156,11 +158,23 @@ def TopK(x, *, K, axis=-1, largest=1, sorted=1):
 
 def Softmax(x, *, axis=-1):
     axis = axis_of(axis, x.rank)
+    if x.masked:
+        return _masked_softmax(x, axis)
     if axis == x.rank - 1:
         return call("Softmax", x, axis=axis)
     # workaround: Caffe2's Softmax takes all axes from `axis` on together
     last = move_axis(x, axis, x.rank - 1)
     return move_axis(call("Softmax", last, axis=x.rank - 1), x.rank - 1, axis)
+
+
+def _masked_softmax(x, axis):
+    """Of nothing but -inf it is nan, and so would be its gradient, though such rows are replaced where they matter."""
+    most = call("ReduceMax", x, shape=_reduced(x, [axis], 1), axes=[axis], keepdims=1)
+    empty = call("EQ", most, constant(most, -numpy.inf), dtype="bool")
+    safe = Where(empty, constant(x, 0), x)
+    safe.masked = False
+    y = Softmax(safe, axis=axis)
+    return Where(empty, constant(x, numpy.nan), y)
 
 
 def LogSoftmax(x, *, axis=-1):

@@ -148,6 +148,7 @@ def Transpose(x, *, perm=None):
 
 
 def Unsqueeze(x, *, axes):
+    axes = numpy.atleast_1d(axes).tolist()
     rank = x.rank + len(axes)
     axes = {axis_of(axis, rank) for axis in axes}
     extents = iter(x.shape)

@@ -2,74 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy
-from caffe2.python import core, workspace
+from caffe2.python import core
 
 from ..kit.interface import Unsupported
 from ..kit.program import Optimizer
+from . import gradients as _registered  # noqa: F401  (registers itself)
 from .graph import Graph, Value
 
 #: An iteration so late that Caffe2's Adam corrects nothing any more, as ONNX's does not at its step 0.
 _NEVER = 2**40
 
 
-def backward(graph: Graph, operators: List[Any], loss: Value, parameters: Sequence[Value], floats: Set[str]):
+def backward(graph: Graph, operators: List[Any], loss: Value, parameters: Sequence[Value]):
     """The operators that compute d loss / d parameter, and the gradient's blob by the parameter's.
 
-    floats: blobs that hold floating-point numbers: only these have gradients.
+    A parameter on which the loss does not depend has a gradient of zeros.
     Raises `Unsupported` where Caffe2 would leave out any part of a gradient.
     """
-    read = {name for operator in operators for name in operator.input}
-    idle = {output for operator in operators for output in operator.output if output not in read}
+    between, leading = _between(graph, operators, loss.blob, {parameter.blob for parameter in parameters})
+    read = {name for operator in between for name in operator.input}
+    idle = {output for operator in between for output in operator.output if output not in read}
     starts: Dict[str, Any] = {loss.blob: None}
     for blob in sorted(idle.intersection(graph.dangling) - {loss.blob}):
         starts[blob] = graph.constant(numpy.zeros(graph.dangling[blob], numpy.float32)).blob
-    _check_gradients(operators, set(starts), {parameter.blob for parameter in parameters}, floats)
-    added, gradients = core.GradientRegistry.GetBackwardPass(operators, starts)
+    added, gradients = core.GradientRegistry.GetBackwardPass(between, starts)
     found = {str(blob): gradient for blob, gradient in gradients.items()}
     for parameter in parameters:
+        if parameter.blob not in leading:
+            found[parameter.blob] = graph.blob("no_gradient")
+            added.append(core.CreateOperator("ConstantFill", [parameter.blob], [found[parameter.blob]], value=0.0))
         if not isinstance(found.get(parameter.blob), (str, core.BlobReference)):
             raise Unsupported(f"Caffe2 finds no dense gradient for the parameter in blob {parameter.blob}")
     return added, {parameter.blob: str(found[parameter.blob]) for parameter in parameters}
 
 
-def _check_gradients(operators: List[Any], leading: Set[str], varying: Set[str], floats: Set[str]) -> None:
-    """Every operator between a parameter (varying) and the loss (leading) must have a gradient for each operand on
-    that way. Convolutions that read the model's inputs are told to compute no gradient for these.
+def _between(graph: Graph, operators: List[Any], loss: str, varying: Set[str]) -> Tuple[List[Any], Set[str]]:
+    """The operators between the parameters (varying) and the loss, and the blobs that lead from there to it.
+
+    Only floating-point numbers have gradients. Each operator must have one for each operand on that way. Convolutions
+    that read the model's inputs are told to compute no gradient for these.
     """
     activity = []
     for operator in operators:
         active = [name in varying for name in operator.input]
         activity.append(active)
-        if any(active):
-            varying.update(floats.intersection(operator.output))
+        if any(active) and operator.type != "StopGradient":
+            varying.update(graph.floats.intersection(operator.output))
+    between, leading = [], {loss}
     for operator, active in zip(reversed(operators), reversed(activity)):
-        if operator.type != "StopGradient" and leading.intersection(operator.output):
+        if operator.type != "StopGradient" and any(active) and leading.intersection(operator.output):
             if operator.type == "Conv" and not active[0]:
                 operator.arg.add(name="no_gradient_to_input", i=1)
-            _check_operator(operator, active, leading)
+            _check_operator(operator, active, leading.union(graph.dangling))
             leading.update(name for name, is_active in zip(operator.input, active) if is_active)
+            between.append(operator)
+    return between[::-1], leading
 
 
-def _check_operator(operator, active, leading) -> None:
-    if not any(active):
-        return
-    wrappers = []
-    for name in operator.output:
-        wrapper = workspace.C.GradientWrapper()
-        if name in leading:
-            wrapper.dense = name + "_grad"
-        wrappers.append(wrapper)
+def _check_operator(operator, active, given) -> None:
+    """given: blobs that have a gradient."""
+    outputs = [name + "_grad" if name in given else None for name in operator.output]
     node, _, op = operator.debug_info.partition("\n")
     try:
-        _, gradients = workspace.C.get_gradient_defs(operator.SerializeToString(), wrappers)
+        _, gradients = core.GradientRegistry.GetGradientForOp(operator, outputs)
     except Exception as error:
         reason = f"Caffe2's {operator.type} has no gradient here: {str(error).splitlines()[0]}"
         raise Unsupported(reason, op, node) from None
     for index, is_active in enumerate(active):
-        if is_active and not gradients[index].is_dense():
+        if is_active and not isinstance(gradients[index], str):
             raise Unsupported(f"Caffe2's {operator.type} has no gradient for its input {index}", op, node)
 
 
