@@ -78,18 +78,17 @@ class Graph:
     def weight(self, name, shape, deviation):
         return self.constant(name, uniform(name, shape, deviation))
 
-    def zeros(self, name, *shape):
-        return self.constant(name, numpy.zeros(shape))
-
-    def ones(self, name, *shape):
-        return self.constant(name, numpy.ones(shape))
+    def near(self, middle, name, *shape, deviation=0.02):
+        """A tensor of numbers a little off a middle. A bias of exactly 0, or a scale of exactly 1, would let an adapter
+        that forgets it pass as right."""
+        return self.constant(name, numpy.float32(middle) + uniform(name, shape, deviation))
 
     # Layers
 
     def linear(self, x, name, inputs, outputs, deviation=None):
         """x @ W.T + b for a matrix x, with He weights [outputs, inputs] unless a deviation is given."""
         weight = self.weight(f"{name}.weight", (outputs, inputs), deviation or he(inputs))
-        return self.node("Gemm", x, weight, self.zeros(f"{name}.bias", outputs), name=name, transB=1)
+        return self.node("Gemm", x, weight, self.near(0, f"{name}.bias", outputs), name=name, transB=1)
 
     def classifier(self, x, inputs, classes):
         """The last layer. Its weights are so small that the first loss is close to log(classes)."""
@@ -100,19 +99,22 @@ class Graph:
         shape = (outputs, inputs // group, kernel, kernel)
         operands = [x, self.weight(f"{name}.weight", shape, deviation or he(math.prod(shape[1:])))]
         if bias:
-            operands.append(self.zeros(f"{name}.bias", outputs))
+            operands.append(self.near(0, f"{name}.bias", outputs))
         window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
         return self.node("Conv", *operands, name=name, group=group, **window)
 
     def batch_normalization(self, x, name, channels):
-        """Running statistics start at mean 0 and variance 1."""
-        parameters = [self.ones(f"{name}.scale", channels), self.zeros(f"{name}.bias", channels)]
-        statistics = [self.zeros(f"{name}.mean", channels), self.ones(f"{name}.variance", channels)]
+        """Running statistics start near mean 0 and variance 1."""
+        parameters = [self.near(1, f"{name}.scale", channels), self.near(0, f"{name}.bias", channels)]
+        statistics = [
+            self.near(0, f"{name}.mean", channels, deviation=0.1),
+            self.near(1, f"{name}.variance", channels, deviation=0.1),
+        ]
         return self.node("BatchNormalization", x, *parameters, *statistics, name=name, epsilon=1e-5, momentum=0.9)
 
     def layer_normalization(self, x, name, width):
         """Over the last axis."""
-        parameters = [self.ones(f"{name}.scale", width), self.zeros(f"{name}.bias", width)]
+        parameters = [self.near(1, f"{name}.scale", width), self.near(0, f"{name}.bias", width)]
         return self.node("LayerNormalization", x, *parameters, name=name, axis=-1, epsilon=1e-5)
 
     def relu(self, x):

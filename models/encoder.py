@@ -16,7 +16,7 @@ def project(g, x, name, inputs, outputs, bias=True):
     """x @ W + b on the last axis, for any number of leading axes."""
     weight = g.weight(f"{name}.weight", (inputs, outputs), xavier(inputs, outputs))
     x = g.node("MatMul", x, weight, name=f"{name}.matmul")
-    return g.node("Add", x, g.zeros(f"{name}.bias", outputs), name=name) if bias else x
+    return g.node("Add", x, g.near(0, f"{name}.bias", outputs), name=name) if bias else x
 
 
 def heads(g, x, name, perm):

@@ -19,7 +19,7 @@ def build():
     weights = [
         g.weight("lstm.W", (1, 4 * HIDDEN, HIDDEN), xavier(HIDDEN, HIDDEN)),
         g.weight("lstm.R", (1, 4 * HIDDEN, HIDDEN), xavier(HIDDEN, HIDDEN)),
-        g.zeros("lstm.B", 1, 8 * HIDDEN),
+        g.near(0, "lstm.B", 1, 8 * HIDDEN),
     ]
     x = g.node("LSTM", x, *weights, name="lstm", output=1, hidden_size=HIDDEN)
     x = g.node("Squeeze", x, g.constant("direction", [0], "int64"), name="last_hidden")
