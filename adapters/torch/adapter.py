@@ -183,7 +183,7 @@ class _TorchNetwork(Network):
         return cast(to_tensor(array, torch_type(tensor.dtype), self.device), self._type(tensor))
 
     def _tracer(self) -> Tracer:
-        return Tracer(self.device, self.options.mode == "eager")
+        return Tracer(self.device, self.options.mode)
 
     def _trace(self, program: Program, tracer: Tracer, values: Dict[str, Any], results: List[str]) -> None:
         """Fill in the inputs and the constants, lower, and keep the module that computes `results`."""

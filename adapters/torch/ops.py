@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from ..kit.interface import Unsupported
 from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
 from .dtypes import cast, torch_type
+from .tracing import is_compiled
 from .unsigned import UNSIGNED, widened
 
 # Convolutions and pools
@@ -400,7 +401,13 @@ def Div(a, b):
 
 @widened("nothing")
 def Mod(a, b, *, fmod=0):
-    return torch.fmod(a, b) if fmod else torch.remainder(a, b)
+    if fmod:
+        return torch.fmod(a, b)
+    if a.is_floating_point() and is_compiled(a, b):
+        # workaround: the compiler's remainder by infinity is not a number.
+        rest = torch.fmod(a, b)
+        return torch.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+    return torch.remainder(a, b)
 
 
 @widened("nothing")

@@ -56,12 +56,12 @@ class Value(fx.Proxy):
 class Tracer(fx.Tracer):
     """Records torch calls on `Value`s into `graph`; the tensors they need become attributes of `root`.
 
-    eager: whether Python runs the graph, so that the extents of its tensors may depend on data.
+    mode: the execution mode. In "eager" Python runs the graph: the extents of its tensors may depend on data.
     """
 
-    def __init__(self, device: torch.device, eager: bool = True):
+    def __init__(self, device: torch.device, mode: str = "eager"):
         super().__init__()
-        self.device, self.eager = device, eager
+        self.device, self.mode = device, mode
         self.root = torch.nn.Module()
         self.graph = fx.Graph()
         self._attributes: Dict[int, str] = {}
@@ -121,6 +121,11 @@ class Tracer(fx.Tracer):
         return self._attributes[id(tensor)]
 
 
+def is_compiled(*tensors: Any) -> bool:
+    """Will torch.compile see what is done with these?"""
+    return any(isinstance(tensor, Value) and tensor.tracer.mode == "compiled" for tensor in tensors)
+
+
 #: Functions whose results are as long as the data says.
 _SIZED_BY_DATA = set()
 
@@ -133,7 +138,7 @@ def sized_by_data(function: Callable) -> Callable:
         if not any(isinstance(a, Value) for a in (x,) + args):
             return function(x, *args)
         tracer = next(a for a in (x,) + args if isinstance(a, Value)).tracer
-        if not tracer.eager:
+        if tracer.mode != "eager":
             raise Unsupported("how long its result is depends on data, which only torch's eager mode can do")
         return tracer.create_proxy("call_function", function, (x,) + args, {})
 
