@@ -15,8 +15,11 @@ from .graph import (
     constant,
     expand,
     first_largest,
+    own,
     reshape,
     scale,
+    sqrt,
+    squared,
 )
 
 
@@ -32,7 +35,7 @@ def Acos(x):
 
 def Acosh(x):
     above = call("Sub", x, constant(x, 1))
-    return call("Log1p", call("Add", above, call("Sqrt", call("Add", call("Sqr", above), scale(above, 2)))))
+    return call("Log1p", call("Add", above, sqrt(call("Add", squared(above), scale(above, 2)))))
 
 
 def Asin(x):
@@ -42,8 +45,8 @@ def Asin(x):
 def Asinh(x):
     # its gradient at 0 is 1, and that of Caffe2's Abs is 0 there
     below = call("LT", x, constant(x, 0), dtype="bool")
-    size, square = Where(below, Neg(x), x), call("Sqr", x)
-    root = call("Sqrt", call("Add", square, constant(x, 1)))
+    size, square = Where(below, Neg(x), x), squared(x)
+    root = sqrt(call("Add", square, constant(x, 1)))
     part = call("Div", square, call("Add", root, constant(x, 1)))
     positive = call("Log1p", call("Add", size, part))
     return Where(below, Neg(positive), positive)
@@ -225,7 +228,7 @@ def Softsign(x):
 
 
 def Sqrt(x):
-    return call("Sqrt", x)
+    return sqrt(x)
 
 
 def Swish(x, *, alpha=1.0):
@@ -359,9 +362,10 @@ def Or(a, b):
 
 def Pow(a, b):
     if b.array is not None and b.size == 1 and b.rank <= a.rank:
-        return call("Pow", a, exponent=float(b.array.reshape(())))
+        exponent = float(b.array.reshape(()))
+        return squared(a) if exponent == 2 else call("Pow", own(a), exponent=exponent)
     shape = broadcast_shape(a, b)
-    return call("Pow", expand(a, shape), expand(cast(b, a.dtype), shape))
+    return call("Pow", own(expand(a, shape)), own(expand(cast(b, a.dtype), shape)))
 
 
 def Sub(a, b):

@@ -271,6 +271,21 @@ def expand(x: Value, shape: Sequence[int]) -> Value:
     return call("Expand", x, constant(x, shape, "int64"), shape=shape)
 
 
+def own(x: Value) -> Value:
+    """A copy in nets that train, for an operator whose gradient is made in several steps."""
+    # workaround: Caffe2 adds such steps up where the operand has other readers: Pow and Sqrt are wrong then
+    return call("Copy", x) if x.graph.training else x
+
+
+def sqrt(x: Value) -> Value:
+    return call("Sqrt", own(x))
+
+
+def squared(x: Value) -> Value:
+    # workaround: the gradient of Caffe2's Sqr doubles its operand, which may be that of another operator too
+    return call("Mul", x, x)
+
+
 def scale(x: Value, factor: float) -> Value:
     """x times a number."""
     return x if factor == 1 else call("Scale", x, scale=float(factor))

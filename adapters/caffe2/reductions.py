@@ -19,6 +19,8 @@ from .graph import (
     reshape,
     scale,
     split_axis,
+    sqrt,
+    squared,
     take,
     transpose,
 )
@@ -48,7 +50,7 @@ def ReduceL1(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 
 def ReduceL2(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return call("Sqrt", ReduceSumSquare(x, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes))
+    return sqrt(ReduceSumSquare(x, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes))
 
 
 def ReduceLogSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
@@ -111,7 +113,7 @@ def ReduceSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 
 def ReduceSumSquare(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
-    return _reduce("ReduceSum", call("Mul", x, x), axes, keepdims, noop_with_empty_axes)
+    return _reduce("ReduceSum", squared(x), axes, keepdims, noop_with_empty_axes)
 
 
 def _reduce_extreme(op, x, axes, keepdims, noop_with_empty_axes):

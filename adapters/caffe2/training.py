@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy
@@ -51,29 +52,33 @@ def _between(graph: Graph, operators: List[Any], loss: str, varying: Set[str]) -
         activity.append(active)
         if any(active) and operator.type != "StopGradient":
             varying.update(graph.floats.intersection(operator.output))
+    reads = Counter(name for operator in operators for name in operator.input)
     between, leading = [], {loss}
     for operator, active in zip(reversed(operators), reversed(activity)):
         if operator.type != "StopGradient" and any(active) and leading.intersection(operator.output):
             if operator.type == "Conv" and not active[0]:
                 operator.arg.add(name="no_gradient_to_input", i=1)
-            _check_operator(operator, active, leading.union(graph.dangling))
+            _check_operator(operator, active, leading.union(graph.dangling), reads)
             leading.update(name for name, is_active in zip(operator.input, active) if is_active)
             between.append(operator)
     return between[::-1], leading
 
 
-def _check_operator(operator, active, given) -> None:
-    """given: blobs that have a gradient."""
+def _check_operator(operator, active, given, reads) -> None:
+    """given: blobs that have a gradient. reads: how often each blob is read."""
     outputs = [name + "_grad" if name in given else None for name in operator.output]
     node, _, op = operator.debug_info.partition("\n")
     try:
-        _, gradients = core.GradientRegistry.GetGradientForOp(operator, outputs)
+        made, gradients = core.GradientRegistry.GetGradientForOp(operator, outputs)
     except Exception as error:
         reason = f"Caffe2's {operator.type} has no gradient here: {str(error).splitlines()[0]}"
         raise Unsupported(reason, op, node) from None
-    for index, is_active in enumerate(active):
-        if is_active and not isinstance(gradients[index], str):
-            raise Unsupported(f"Caffe2's {operator.type} has no gradient for its input {index}", op, node)
+    steps = Counter(name for step in made for name in set(step.output))
+    for name, gradient, is_active in zip(operator.input, gradients, active):
+        if is_active and not isinstance(gradient, (str, core.BlobReference)):
+            raise Unsupported(f"Caffe2's {operator.type} has no gradient for {name}", op, node)
+        if is_active and reads[name] > 1 and steps[str(gradient)] > 1:
+            raise Unsupported(f"Caffe2's {operator.type} has a wrong gradient for {name}: it is read again", op, node)
 
 
 class Optimiser:
