@@ -83,9 +83,9 @@ def Clip(x, *, min=None, max=None):
         )
     # workaround: Caffe2's Clip takes float32 only
     if min is not None:
-        x = Where(call("LT", x, constant(x, min), dtype="bool"), constant(x, min), x)
+        x = Where(Less(x, constant(x, min)), constant(x, min), x)
     if max is not None:
-        x = Where(call("GT", x, constant(x, max), dtype="bool"), constant(x, max), x)
+        x = Where(Greater(x, constant(x, max)), constant(x, max), x)
     return x
 
 

@@ -199,6 +199,8 @@ def axis_of(axis: int, rank: int) -> int:
 
 def constant(like: Value, array: Any, dtype: Optional[str] = None) -> Value:
     """A constant in the graph and, unless told otherwise, of the element type of another value."""
+    if (dtype or like.dtype) not in _ANY:
+        raise Unsupported(f"Caffe2 has no element type {dtype or like.dtype}")
     return like.graph.constant(array, dtype or like.dtype)
 
 
