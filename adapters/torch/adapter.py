@@ -236,9 +236,7 @@ class InferenceNetwork(_TorchNetwork):
     def __init__(self, program: Program, device: torch.device, options: Options):
         super().__init__(program, device, options)
         with torch.no_grad():
-            self._trace(
-                program, Tracer(device, options.mode == "eager"), {}, [tensor.name for tensor in program.outputs]
-            )
+            self._trace(program, self._tracer(), {}, [tensor.name for tensor in program.outputs])
         self.module.eval()
         self._captured = None
 

@@ -404,7 +404,7 @@ def Mod(a, b, *, fmod=0):
     if fmod:
         return torch.fmod(a, b)
     if a.is_floating_point() and is_compiled(a, b):
-        # workaround: the compiler's remainder by infinity is not a number.
+        # workaround: the compiler's remainder is wrong by infinity, and where the quotient is large.
         rest = torch.fmod(a, b)
         return torch.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
     return torch.remainder(a, b)
