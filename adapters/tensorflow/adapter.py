@@ -13,6 +13,7 @@ from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
 from . import (
     attention,
+    differentiation,
     elementwise,
     image,
     losses,
@@ -42,7 +43,7 @@ MOST_CONSTANT_BYTES = 1 << 28
 OPERATORS = {}
 for _module in (
     elementwise, shapes, reductions, matrices, transforms, image, normalisation, recurrent, losses, quantised,
-    attention, search, strings,
+    attention, differentiation, search, strings,
 ):  # fmt: skip
     OPERATORS.update(operators_of(_module))
 

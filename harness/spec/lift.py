@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from onnx import GraphProto, ModelProto, helper, inliner, shape_inference, version_converter
+from onnx import GraphProto, ModelProto, NodeProto, helper, inliner, shape_inference, version_converter
 
 from harness.spec.model import held_as_inputs, hold_again, node_label, opset_of
+from harness.spec.training_view import TRAINING_DOMAIN
 from harness.spec.unsupported import UnsupportedModel
 
 #: The operator set that older files are lifted to. What came later only adds to it.
@@ -55,7 +56,7 @@ def _with_default_domain(proto: ModelProto) -> ModelProto:
 def _check_liftable(proto: ModelProto, opset: int, where: str) -> None:
     """Refuse what the converter stumbles over, or would get wrong: by name."""
     for node in proto.graph.node:
-        if node.domain not in DEFAULT_DOMAINS:
+        if node.domain not in DEFAULT_DOMAINS and not is_gradient(node):
             raise foreign(node.domain, node.op_type, f"{where}: {node_label(node)}")
         if node.op_type == "Scan" and opset < 9:
             raise UnsupportedModel(
@@ -63,6 +64,11 @@ def _check_liftable(proto: ModelProto, opset: int, where: str) -> None:
                 "Export it again at opset 9 or newer.",
                 operator="Scan",
             )
+
+
+def is_gradient(node: NodeProto) -> bool:
+    """Whether a node asks for gradients in the midst of a graph (ai.onnx.preview.training Gradient-1)."""
+    return node.domain == TRAINING_DOMAIN and node.op_type == "Gradient"
 
 
 def _align_slopes(proto: ModelProto) -> None:

@@ -14,8 +14,9 @@ import onnx
 from onnx import FunctionProto, NodeProto, helper, numpy_helper
 
 from harness.spec.renaming import instantiate
+from harness.spec.training_view import TRAINING_DOMAIN
 
-_TRAINING, _ML = "ai.onnx.preview.training", "ai.onnx.ml"
+_ML = "ai.onnx.ml"
 
 #: G' = norm_coefficient * X + G, and whether a step was made before: what all three begin with.
 _BEGIN = """
@@ -46,7 +47,7 @@ _MOMENTUM = (
 
 #: Per domain and operator: formal inputs, formal outputs, body.
 _TEXTS = {
-    (_TRAINING, "Momentum standard"): (
+    (TRAINING_DOMAIN, "Momentum standard"): (
         "R, T, X, G, V",
         "X_new, V_new",
         _MOMENTUM
@@ -55,7 +56,7 @@ _TEXTS = {
     X_new = Sub (X, change)
 """,
     ),
-    (_TRAINING, "Momentum nesterov"): (
+    (TRAINING_DOMAIN, "Momentum nesterov"): (
         "R, T, X, G, V",
         "X_new, V_new",
         _MOMENTUM
@@ -66,7 +67,7 @@ _TEXTS = {
     X_new = Sub (X, change)
 """,
     ),
-    (_TRAINING, "Adagrad"): (
+    (TRAINING_DOMAIN, "Adagrad"): (
         "R, T, X, G, H",
         "X_new, H_new",
         _BEGIN
@@ -87,7 +88,7 @@ _TEXTS = {
     X_new = Sub (X, change)
 """,
     ),
-    (_TRAINING, "Adam"): (
+    (TRAINING_DOMAIN, "Adam"): (
         "R, T, X, G, V, H",
         "X_new, V_new, H_new",
         _BEGIN
@@ -173,7 +174,7 @@ def rule_for(schema: Any, node: NodeProto, prefix: str) -> list[NodeProto]:
 
 def _calls(node: NodeProto, body: FunctionProto) -> list[tuple[list[str], list[str]]]:
     """Inputs and outputs of each call: an optimizer's node has R and T, and then many of X, many of G, ..."""
-    if node.domain != _TRAINING:
+    if node.domain != TRAINING_DOMAIN:
         return [(list(node.input), list(node.output))]
     shared, rest = list(node.input[:2]), list(node.input[2:])
     count = len(rest) // (len(body.input) - 2)

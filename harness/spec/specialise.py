@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy
 import onnx
-from onnx import ModelProto, NodeProto, defs, numpy_helper
+from onnx import ModelProto, NodeProto, defs, helper, numpy_helper
 
 from harness.errors import HarnessError
 from harness.kit import Program, Tensor, Training
@@ -22,7 +22,7 @@ from harness.spec.control_flow import Step, Unrolled
 from harness.spec.decompose import function_body
 from harness.spec.inference import infer
 from harness.spec.known import Known
-from harness.spec.lift import DEFAULT_DOMAINS, foreign, lift
+from harness.spec.lift import DEFAULT_DOMAINS, foreign, is_gradient, lift
 from harness.spec.model import MAX_NODES, Model, is_held, node_label, opset_of
 from harness.spec.rules import rule_for
 from harness.spec.unsupported import UnsupportedModel
@@ -205,6 +205,9 @@ class _Walk:
             return []
         if node.op_type in _CONTROL:
             return control_flow.begin(node, known, f"{node.op_type}_{self._visited}/")
+        if is_gradient(node) and "Gradient" in (self.operators or ()):
+            self._differentiate(node)
+            return []
         body = self._simpler(node)
         if body:
             return [*body]
@@ -260,6 +263,15 @@ class _Walk:
                 self.rewritten[node.op_type] = by
             self._bodies.add(prefix)
         return nodes
+
+    def _differentiate(self, node: NodeProto) -> None:
+        """Gradient names what it differentiates in attributes; in a Program that is its last input."""
+        given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        towards = list(node.input)[: len(given["xs"])]
+        inputs = [*towards, self.known.resolve(given["y"].decode())]
+        self.nodes.append(helper.make_node("Gradient", inputs, list(node.output), node.name))
+        for name, source in zip(node.output, towards, strict=False):
+            self.known.types[name] = replace(self.known.types[source], name=name)
 
     def _opset(self, node: NodeProto) -> int:
         if node.domain in DEFAULT_DOMAINS:

@@ -24,6 +24,8 @@ def strip(model: ModelProto) -> ModelProto:
     """A copy without its recipe, for tools that choke on one or silently drop it. Weights are copied once."""
     copy = _frame(model)
     copy.graph.CopyFrom(model.graph)
+    if any(node.domain == TRAINING_DOMAIN for node in model.graph.node):
+        copy.opset_import.extend(entry for entry in model.opset_import if entry.domain == TRAINING_DOMAIN)
     return copy
 
 
