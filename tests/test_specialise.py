@@ -247,3 +247,17 @@ def test_chains_give_the_same_answers_before_and_after(shape: list[int], ops: li
     if len(ops) == 1 and not constant:
         nodes[0].output[0] = "y"
     same_answers(proto, specialise(proto).program)
+
+
+def test_a_gradient_in_the_graph_reads_what_it_differentiates_where_an_adapter_can_do_that() -> None:
+    proto = model([node("Mul", ["a", "a"], ["y"])], {"a": [3]}, outputs=["y", "da"])
+    proto.graph.node.append(
+        helper.make_node("Gradient", ["a"], ["da"], domain="ai.onnx.preview.training", xs=["a"], y="y")
+    )
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.preview.training", 1))
+    program = specialise(proto, operators={"Mul", "Gradient"}).program
+    assert [(n.op, n.inputs) for n in program.nodes] == [("Mul", ("a", "a")), ("Gradient", ("a", "y"))]
+    assert program.outputs[1].shape == (3,)
+    with pytest.raises(UnsupportedModel) as refused:
+        specialise(proto, operators={"Mul"})
+    assert refused.value.operator == "ai.onnx.preview.training.Gradient"
