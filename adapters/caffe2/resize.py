@@ -5,47 +5,41 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
-from .graph import axis_of, call, constant, take
-
-_ORIGINS = {
-    "half_pixel": lambda i, scale, new, old: (i + 0.5) / scale - 0.5,
-    "asymmetric": lambda i, scale, new, old: i / scale,
-    "pytorch_half_pixel": lambda i, scale, new, old: (i + 0.5) / scale - 0.5 if new > 1 else i * 0.0,
-    "align_corners": lambda i, scale, new, old: i * (old - 1) / (scale * old - 1) if new > 1 else i * 0.0,
-    "half_pixel_symmetric": lambda i, scale, new, old: old / 2 * (1 - new / (scale * old)) + (i + 0.5) / scale - 0.5,
-}
-
-_ROUNDINGS = {
-    "round_prefer_floor": lambda x: numpy.ceil(x - 0.5),
-    "round_prefer_ceil": lambda x: numpy.floor(x + 0.5),
-    "floor": numpy.floor,
-    "ceil": numpy.ceil,
-}
+from ..kit.resampling import outside_of, resized_axes
+from .elementwise import Where
+from .graph import call, constant, take
 
 
-def Resize(x, *, roi=None, scales=None, sizes=None, antialias=0, axes=None, coordinate_transformation_mode="half_pixel",
-           cubic_coeff_a=-0.75, exclude_outside=0, extrapolation_value=0.0,
-           keep_aspect_ratio_policy="stretch", mode="nearest", nearest_mode="round_prefer_floor"):  # fmt: skip
-    origin = _ORIGINS.get(coordinate_transformation_mode)
-    if antialias or origin is None or mode not in ("nearest", "linear") or keep_aspect_ratio_policy != "stretch":
-        raise Unsupported("only nearest and linear are done, without antialias, cropping and aspect ratio policies")
-    axes = range(x.rank) if axes is None else [axis_of(axis, x.rank) for axis in axes]
-    for position, axis in enumerate(axes):
-        old = x.shape[axis]
-        new = int(sizes[position] if sizes else numpy.floor(old * scales[position]))
-        scale = scales[position] if scales else new / old
-        if (new, scale) != (old, 1):
-            x = _axis(x, axis, origin(numpy.arange(new), scale, new, old), mode, nearest_mode)
-    return x
+def Resize(
+    x, *, roi=None, scales=None, sizes=None, antialias=0, axes=None, coordinate_transformation_mode="half_pixel",
+    cubic_coeff_a=-0.75, exclude_outside=0, extrapolation_value=0.0, keep_aspect_ratio_policy="stretch",
+    mode="nearest", nearest_mode="round_prefer_floor",
+):  # fmt: skip
+    resized = resized_axes(
+        x.shape, roi, scales, sizes, axes, antialias, coordinate_transformation_mode, cubic_coeff_a, exclude_outside,
+        keep_aspect_ratio_policy, mode, nearest_mode,
+    )  # fmt: skip
+    for one in resized:
+        if not one.idle and one.indices is not None:
+            x = take(x, constant(x, one.indices, "int64"), one.axis)
+        elif not one.idle:
+            x = _weighted(x, one.axis, one.matrix)
+    outside = outside_of(x.shape, resized)
+    if not outside.any():
+        return x
+    return Where(constant(x, outside, "bool"), constant(x, extrapolation_value), x)
 
 
-def _axis(x, axis, places, mode, nearest_mode):
-    last = x.shape[axis] - 1
-    if mode == "nearest":
-        return take(x, constant(x, _ROUNDINGS[nearest_mode](places).clip(0, last), "int64"), axis)
+def _weighted(x, axis, matrix):
+    """The matrix times x along one axis, whose rows have few elements that are not 0."""
     if x.dtype != "float32":
-        raise Unsupported(f"linear Resize of {x.dtype}")
-    low = numpy.floor(places)
-    weight = (places - low).reshape([-1] + [1] * (x.rank - 1 - axis))
-    left, right = (take(x, constant(x, (low + i).clip(0, last), "int64"), axis) for i in (0, 1))
-    return call("Add", call("Mul", left, constant(x, 1 - weight)), call("Mul", right, constant(x, weight)))
+        raise Unsupported(f"interpolation of {x.dtype}")
+    taps = int((matrix != 0).sum(1).max())
+    places = numpy.argsort(matrix == 0, 1, kind="stable")[:, :taps]
+    weights = numpy.take_along_axis(matrix, places, 1)
+    total = None
+    for tap in range(taps):
+        weight = constant(x, weights[:, tap].reshape([-1] + [1] * (x.rank - 1 - axis)))
+        part = call("Mul", take(x, constant(x, places[:, tap], "int64"), axis), weight)
+        total = part if total is None else call("Add", total, part)
+    return total

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy
 
 from ..kit.interface import Unsupported
+from ..kit.resampling import outside_of, resized_axes
 from .ops import Add, Mul, Sub, Where, cast, full, in_float32, require, reshape, transpose
 from .ops_shape import take_slices
 from .symbols import F, constant
@@ -20,114 +20,24 @@ def Resize(
     mode="nearest", nearest_mode="round_prefer_floor",
 ):  # fmt: skip
     """One axis after the other: nearest picks, the others multiply by a matrix of weights."""
-    axes = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
-    if scales:
-        sizes = [math.floor(x.shape[axis] * scale) for axis, scale in zip(axes, scales)]
-        widths = [x.shape[axis] * scale for axis, scale in zip(axes, scales)]
-    else:
-        sizes = _kept_ratio(keep_aspect_ratio_policy, [x.shape[axis] for axis in axes], sizes)
-        widths = [float(size) for size in sizes]
-    outside = numpy.zeros((1,) * x.ndim, bool)
-    for i, axis in enumerate(axes):
-        extent = x.shape[axis]
-        region = (roi[i], roi[i + len(axes)]) if roi else (0.0, 1.0)
-        places = _source_places(coordinate_transformation_mode, sizes[i], extent, widths[i], region)
-        if coordinate_transformation_mode == "tf_crop_and_resize":
-            beyond = (places < 0) | (places > extent - 1)
-            outside = outside | beyond.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
-        if mode == "nearest":
-            x = _pick(x, axis, _rounded(nearest_mode, places).clip(0, extent - 1).astype(numpy.int64))
-        else:
-            scale = min(1.0, widths[i] / extent) if antialias else 1.0
-            x = _apply(x, axis, _weights(mode, places, extent, scale, antialias, exclude_outside, cubic_coeff_a))
+    resized = resized_axes(
+        x.shape, roi, scales, sizes, axes, antialias, coordinate_transformation_mode, cubic_coeff_a, exclude_outside,
+        keep_aspect_ratio_policy, mode, nearest_mode,
+    )  # fmt: skip
+    for one in resized:
+        if not one.idle and one.indices is not None:
+            x = F.take(x, constant(one.indices), axis=one.axis, mode="clip")
+        elif not one.idle:
+            x = _apply(x, one.axis, one.matrix)
+    outside = outside_of(x.shape, resized)
     if not outside.any():
         return x
     return Where(constant(numpy.broadcast_to(outside, x.shape)), full((), extrapolation_value, x.dtype), x)
 
 
-def _kept_ratio(policy, extents, sizes):
-    if policy == "stretch":
-        return list(sizes)
-    choose = min if policy == "not_larger" else max
-    scale = choose(size / extent for size, extent in zip(sizes, extents))
-    return [int(math.floor(scale * extent + 0.5)) for extent in extents]
-
-
-def _source_places(mode, size, extent, width, region):
-    """Where in the input each output element comes from. width: the output's extent before it was rounded down."""
-    index = numpy.arange(size, dtype=numpy.float64)
-    scale = width / extent
-    if mode == "asymmetric":
-        return index / scale
-    if mode == "align_corners":
-        return index * (extent - 1) / (width - 1) if width != 1 else 0 * index
-    if mode == "tf_crop_and_resize":
-        start, end = region
-        if width == 1:
-            return 0 * index + (start + end) * (extent - 1) / 2
-        return start * (extent - 1) + index * (end - start) * (extent - 1) / (width - 1)
-    if mode == "pytorch_half_pixel" and width == 1:
-        return 0 * index
-    places = (index + 0.5) / scale - 0.5
-    if mode == "half_pixel_symmetric":
-        return places + extent / 2 * (1 - size / width)
-    if mode in ("half_pixel", "pytorch_half_pixel"):
-        return places
-    raise Unsupported("coordinate_transformation_mode=%r" % mode)
-
-
-def _rounded(mode, places):
-    rules = {
-        "round_prefer_floor": lambda p: numpy.ceil(p - 0.5),
-        "round_prefer_ceil": lambda p: numpy.floor(p + 0.5),
-        "floor": numpy.floor,
-        "ceil": numpy.ceil,
-    }
-    if mode not in rules:
-        raise Unsupported("nearest_mode=%r" % mode)
-    return rules[mode](places)
-
-
-def _weights(mode, places, extent, scale, antialias, exclude_outside, a):
-    """(outputs, inputs): what each input element counts. Beyond the edges lie copies of the edge."""
-    if mode not in ("linear", "cubic"):
-        raise Unsupported("mode=%r" % mode)
-    reach = 1 if mode == "linear" else 2
-    first = math.floor(-reach / scale) + 1
-    matrix = numpy.zeros((len(places), extent))
-    rows = numpy.arange(len(places))
-    taps = numpy.floor(places)[:, None] + numpy.arange(first, 2 - first)
-    weights = _kernel(mode, (taps - places[:, None]) * scale, a)
-    if antialias:
-        weights /= weights.sum(1, keepdims=True)
-    if exclude_outside:
-        weights *= (taps >= 0) & (taps < extent)
-        weights /= weights.sum(1, keepdims=True)
-    for column in range(taps.shape[1]):
-        numpy.add.at(matrix, (rows, taps[:, column].clip(0, extent - 1).astype(int)), weights[:, column])
-    return matrix
-
-
-def _kernel(mode, distance, a):
-    d = numpy.abs(distance)
-    if mode == "linear":
-        return numpy.maximum(0, 1 - d)
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return numpy.where(d <= 1, near, numpy.where(d < 2, far, 0))
-
-
-def _pick(x, axis, indices):
-    if numpy.array_equal(indices, numpy.arange(x.shape[axis])):
-        return x
-    return F.take(x, constant(indices), axis=axis, mode="clip")
-
-
 def _apply(x, axis, matrix):
     """The matrix times x along one axis."""
     # workaround: MXNet's own resizing knows only two of ONNX's ways to place the samples
-    if matrix.shape[0] == matrix.shape[1] and numpy.array_equal(matrix, numpy.eye(len(matrix))):
-        return x
     require(x, ("float32", "float64"), "interpolation")
     order = [i for i in range(x.ndim) if i != axis] + [axis]
     weight = constant(matrix.astype(x.dtype))
