@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy
 
 from ..kit.interface import Unsupported
-from .graph import Value, axis_of, call, cast, constant, reshape, slice_axis, take
+from .elementwise import Clip, Round, Where
+from .graph import Value, axis_of, call, cast, constant, expand, reshape, slice_axis, take
 
 
 def _strides(shape):
@@ -60,6 +61,16 @@ def GatherND(x, indices, *, batch_dims=0):
     return reshape(rows, indices.shape[:-1] + x.shape[batch_dims + depth :])
 
 
+def ReverseSequence(x, lengths, *, batch_axis=1, time_axis=0):
+    """Step t of a sequence of n steps comes from step n - 1 - t; steps behind its end stay."""
+    along = [-1 if axis == time_axis else 1 for axis in range(x.rank)]
+    steps = constant(lengths, numpy.arange(x.shape[time_axis]).reshape(along))
+    ends = reshape(lengths, [lengths.size if axis == batch_axis else 1 for axis in range(x.rank)])
+    turned = call("Sub", ends, call("Add", steps, constant(steps, 1)))
+    source = Where(call("LT", steps, ends, dtype="bool"), turned, steps)
+    return GatherElements(x, expand(source, x.shape), axis=time_axis)
+
+
 def DequantizeLinear(x, factor, zero=None, *, axis=1, block_size=0, output_dtype=None):
     if block_size or output_dtype not in (None, "float32"):
         raise Unsupported("only whole tensors and axes are dequantised, to float32")
@@ -71,8 +82,6 @@ def DequantizeLinear(x, factor, zero=None, *, axis=1, block_size=0, output_dtype
 
 
 def QuantizeLinear(x, factor, zero=None, *, axis=1, block_size=0, output_dtype=None, precision=None, saturate=1):
-    from .elementwise import Clip, Round
-
     dtype = zero.dtype if zero is not None else output_dtype or "uint8"
     if block_size or dtype not in ("uint8", "int8", "uint16", "int16") or precision not in (None, "float32"):
         raise Unsupported(f"only whole tensors and axes are quantised, to 8 and 16 bits, not to {dtype}")

@@ -6,7 +6,7 @@ import numpy
 
 from ..kit.interface import Unsupported
 from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
-from .elementwise import Max
+from .elementwise import Abs, Max, Pow
 from .graph import axis_of, call, calls, concat, constant, expand, first_largest, reshape, scale, take
 from .reductions import ReduceL1, ReduceL2, ReduceMax
 
@@ -145,8 +145,33 @@ def _ceil_pads(x, spans, strides, pads):
 
 def AveragePool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, count_include_pad=0, dilations=None, pads=None,
                 strides=None):  # fmt: skip
-    return _pool("AveragePool", x, kernel_shape, strides, pads, dilations, auto_pad, ceil_mode,
-                 count_include_pad=count_include_pad)  # fmt: skip
+    if dilations is None or all(dilation == 1 for dilation in dilations):
+        return _pool("AveragePool", x, kernel_shape, strides, pads, dilations, auto_pad, ceil_mode,
+                     count_include_pad=count_include_pad)  # fmt: skip
+    # workaround: Caffe2's AveragePool has no dilations
+    strides, dilations, pads = _windows(x, kernel_shape, strides, pads, dilations, auto_pad)
+    grown = _ceil_pads(x, spans_of(kernel_shape, dilations), strides, pads) if ceil_mode else pads
+    taken, places = _taken(x, kernel_shape, strides, dilations, grown, 0)
+    counted = pads if count_include_pad else [0] * len(pads)
+    counts = _all_between(places, [-first for first in counted[: x.rank - 2]], x.shape[2:], counted[x.rank - 2 :]).sum(
+        1
+    )
+    total = call("ReduceSum", taken, shape=taken.shape[:-1], axes=[3], keepdims=0)
+    mean = call("Mul", total, constant(x, 1 / counts))
+    return reshape(mean, x.shape[:2] + tuple(_positions(x, kernel_shape, strides, dilations, grown)))
+
+
+def LpPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, p=2, pads=None, strides=None):
+    # workaround: Caffe2's LpPool neither pads nor dilates
+    strides, dilations, pads = _windows(x, kernel_shape, strides, pads, dilations, auto_pad)
+    pads = _ceil_pads(x, spans_of(kernel_shape, dilations), strides, pads) if ceil_mode else pads
+    taken, _ = _taken(_power(Abs(x), p), kernel_shape, strides, dilations, pads, 0)
+    norm = _power(call("ReduceSum", taken, shape=taken.shape[:-1], axes=[3], keepdims=0), 1 / p)
+    return reshape(norm, x.shape[:2] + tuple(_positions(x, kernel_shape, strides, dilations, pads)))
+
+
+def _power(x, exponent):
+    return x if exponent == 1 else Pow(x, constant(x, exponent))
 
 
 def MaxPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, pads=None, storage_order=0,
@@ -165,20 +190,33 @@ def MaxPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, 
 
 def _max_of_windows(x, kernel, strides, dilations, pads):
     # workaround: Caffe2's MaxPool has no dilations, and its gradient goes to each of several equal elements in full
-    positions = _positions(x, kernel, strides, dilations, pads)
-    size = int(numpy.prod(x.shape[2:], dtype=int))
-    index, inside = numpy.zeros((1, 1), int), numpy.ones((1, 1), bool)
-    for i, extent in enumerate(x.shape[2:]):
-        starts = numpy.arange(positions[i]) * strides[i] - pads[i]
-        places = starts[:, None] + numpy.arange(kernel[i]) * dilations[i]
-        shape = (len(index) * positions[i], -1)
-        index = (index[:, None, :, None] * extent + places[None, :, None, :]).reshape(shape)
-        inside = (inside[:, None, :, None] & ((places >= 0) & (places < extent))[None, :, None, :]).reshape(shape)
+    taken, _ = _taken(x, kernel, strides, dilations, pads, -numpy.inf)
+    return reshape(first_largest(taken), x.shape[:2] + tuple(_positions(x, kernel, strides, dilations, pads)))
+
+
+def _taken(x, kernel, strides, dilations, pads, outside):
+    """The elements in each window [N, C, windows, taps], and their places along each axis [axes, windows, taps].
+
+    outside: what lies beyond the image.
+    """
+    counts, extents = _positions(x, kernel, strides, dilations, pads), x.shape[2:]
+    windows = numpy.indices(counts).reshape(len(counts), -1, 1)
+    taps = numpy.indices(kernel).reshape(len(kernel), 1, -1)
+    stride, dilation, first = (numpy.reshape(v[: len(kernel)], (-1, 1, 1)) for v in (strides, dilations, pads))
+    places = windows * stride + taps * dilation - first
+    inside = _all_between(places, [0] * len(extents), extents, [0] * len(extents))
+    size = int(numpy.prod(extents, dtype=int))
+    index = numpy.ravel_multi_index(tuple(places), extents, mode="clip")
     flat = reshape(x, x.shape[:2] + (size,))
     if not inside.all():
-        flat = concat([flat, constant(x, numpy.full(x.shape[:2] + (1,), -numpy.inf))], 2)
-    windows = take(flat, constant(x, numpy.where(inside, index, size), "int64"), 2)
-    return reshape(first_largest(windows), x.shape[:2] + tuple(positions))
+        flat = concat([flat, constant(x, numpy.full(x.shape[:2] + (1,), outside))], 2)
+    return take(flat, constant(x, numpy.where(inside, index, size), "int64"), 2), places
+
+
+def _all_between(places, lowest, extents, more):
+    """Which places lie from `lowest` up to the extent and `more` along every axis."""
+    bounds = zip(places, lowest, extents, more)
+    return numpy.all([(low <= along) & (along < extent + beyond) for along, low, extent, beyond in bounds], 0)
 
 
 def _global_pool(op, x):

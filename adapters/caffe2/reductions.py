@@ -7,6 +7,7 @@ import numpy
 from ..kit.interface import Unsupported
 from .elementwise import Abs, Neg, Where
 from .graph import (
+    FLOATS,
     SMALL_INTEGERS,
     axis_of,
     call,
@@ -36,12 +37,24 @@ def _reduced(x, axes, keepdims):
     return [1 if i in axes else extent for i, extent in enumerate(x.shape) if keepdims or i not in axes]
 
 
+#: What a reduction of no elements gives.
+_OF_NOTHING = {"ReduceSum": 0, "ReduceMean": numpy.nan, "ReduceMax": -numpy.inf, "ReduceMin": numpy.inf, "product": 1}
+
+
+def _of_nothing(op, x, axes, keepdims):
+    # workaround: Caffe2 does not reduce empty tensors
+    number, shape = _OF_NOTHING[op], _reduced(x, axes, keepdims)
+    if 0 in shape or (x.dtype not in FLOATS and not numpy.isfinite(number)):
+        raise Unsupported(f"Caffe2 does not reduce empty tensors of {x.dtype} to {shape}")
+    return constant(x, numpy.full(shape, number))
+
+
 def _reduce(op, x, axes, keepdims, noop_with_empty_axes):
     axes = _axes(x, axes, noop_with_empty_axes)
-    if x.size == 0:
-        raise Unsupported(f"Caffe2's {op} does not reduce empty tensors")
     if not axes:
         return x
+    if x.size == 0:
+        return _of_nothing(op, x, axes, keepdims)
     return call(op, x, shape=_reduced(x, axes, keepdims), axes=axes, keepdims=keepdims)
 
 
@@ -61,6 +74,8 @@ def ReduceLogSumExp(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
     axes = _axes(x, axes, noop_with_empty_axes)
     if not axes:
         return x
+    if x.size == 0:
+        return ReduceMax(x, axes=axes, keepdims=keepdims)
     top, total = _log_sum_exp(x, axes)
     return reshape(call("Add", top, call("Log", total)), _reduced(x, axes, keepdims))
 
@@ -87,7 +102,7 @@ def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
     # workaround: Caffe2 reduces by no product
     axes = _axes(x, axes, noop_with_empty_axes)
     if x.size == 0:
-        raise Unsupported("Caffe2 does not reduce empty tensors")
+        return _of_nothing("product", x, axes, keepdims)
     product = x
     for axis in axes:
         parts = split_axis(product, [1] * product.shape[axis], axis)
@@ -98,14 +113,22 @@ def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 
 def CumSum(x, *, axis, exclusive=0, reverse=0):
-    # workaround: Caffe2 has no running sums
-    axis = axis_of(int(axis), x.rank)
+    return _running("Add", 0, x, axis, exclusive, reverse)
+
+
+def CumProd(x, *, axis, exclusive=0, reverse=0):
+    return _running("Mul", 1, x, axis, exclusive, reverse)
+
+
+def _running(op, first, x, axis, exclusive, reverse):
+    # workaround: Caffe2 has no running sums and products
+    axis = axis_of(int(numpy.reshape(axis, ())), x.rank)
     parts = list(split_axis(x, [1] * x.shape[axis], axis))[:: -1 if reverse else 1]
-    sums = [constant(x, numpy.zeros(parts[0].shape))]
+    found = [constant(x, numpy.full(parts[0].shape, first))]
     for part in parts:
-        sums.append(call("Add", sums[-1], part))
-    sums = sums[:-1] if exclusive else sums[1:]
-    return concat(sums[:: -1 if reverse else 1], axis)
+        found.append(call(op, found[-1], part))
+    found = found[:-1] if exclusive else found[1:]
+    return concat(found[:: -1 if reverse else 1], axis)
 
 
 def ReduceSum(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
@@ -119,7 +142,7 @@ def ReduceSumSquare(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 def _reduce_extreme(op, x, axes, keepdims, noop_with_empty_axes):
     if x.dtype in SMALL_INTEGERS | {"bool"}:
         return cast(_reduce_extreme(op, cast(x, "int32"), axes, keepdims, noop_with_empty_axes), x.dtype)
-    if x.dtype != "float32" or not x.graph.training:
+    if x.dtype != "float32" or x.size == 0 or not x.graph.training:
         return _reduce(op, x, axes, keepdims, noop_with_empty_axes)
     # workaround: the gradient of Caffe2's ReduceMax goes to each of several equal elements in full
     axes = _axes(x, axes, noop_with_empty_axes)

@@ -165,6 +165,10 @@ def OneHot(indices, values, *, depth, axis=-1):
     return Where(hot, on, off)
 
 
+def EyeLike(x, *, dtype=None, k=0):
+    return constant(x, numpy.eye(*x.shape, k=k), dtype)
+
+
 def Trilu(x, *, k=0, upper=1):
     mask = numpy.triu(numpy.ones(x.shape[-2:]), k) if upper else numpy.tril(numpy.ones(x.shape[-2:]), k)
     return Where(constant(x, mask, "bool"), x, constant(x, 0))
