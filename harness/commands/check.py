@@ -64,6 +64,8 @@ def check(
         with tempfile.TemporaryDirectory(prefix="harness-check-") as scratch:
             found = _carry_out(plan, Path(scratch) / "check", arguments)
     if not found.cells["status"].isin(["ok", "unsupported"]).all():
+        if out is None:
+            typer.echo("Logs and journal were not kept; --out FOLDER keeps them.", err=True)
         raise typer.Exit(NOT_OK)
     if not found.cells["status"].eq("ok").any():
         raise HarnessError(
