@@ -148,9 +148,6 @@ class Board:
             found = objection(special.program.weights, special.program.outputs, data[0][1], case.rtol, case.atol)
             result.end("wrong" if found else "folded", found)
             return ready
-        for index, (inputs, _) in enumerate(data):
-            fed = dict(zip(names, inputs, strict=False))
-            arrays.write_arrays(str(folder / f"in{index}"), {t.name: fed[t.name] for t in special.program.inputs})
         return ready
 
     def _bundle(self, ready: Ready, operators: Collection[str]) -> Specialised:
@@ -160,6 +157,10 @@ class Board:
         planned = layout.channels_last(special.program) if self.way.layout == "channels-last" else None
         shutil.rmtree(ready.folder / "bundle", ignore_errors=True)
         bundle.write(special.program, ready.folder / "bundle", planned)
+        for index, (inputs, _) in enumerate(ready.data):
+            fed = dict(zip((value.name for value in fed_inputs(ready.source.proto.graph)), inputs, strict=False))
+            given = {tensor.name: fed[tensor.name] for tensor in special.program.inputs}
+            arrays.write_arrays(str(ready.folder / f"in{index}"), given)
         ready.program, ready.operators = special.program, set(operators)
         ready.result.rewritten = special.rewritten
         ready.result.road = road(special.rewritten)

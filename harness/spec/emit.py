@@ -135,7 +135,7 @@ def _node(node: NodeProto, label: str, known: Known) -> Node:
         name = node.input[position] if position < len(node.input) else ""
         if name in known.bound:
             array = known.bound[name]
-            attributes[keyword] = array.reshape(-1)[0].item() if keyword in SCALARS else array.tolist()
+            attributes[keyword] = array.reshape(-1)[0].item() if keyword in SCALARS else array.reshape(-1).tolist()
         elif name:
             operands[keyword] = name
     inputs = [name for position, name in enumerate(inputs) if position not in steering]

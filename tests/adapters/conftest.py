@@ -14,6 +14,9 @@ from harness.matrix import Cell, usable_cores
 from harness.spec import prepare
 from harness.spec.prepare import Workload
 
+#: What is run for one adapter only: faults are planted into one; the reference is held against one oracle.
+_ONLY_FOR = {"test_planted_faults.py": "torch-cpu", "test_real_questions.py": "onnxruntime-cpu"}
+
 #: Seconds that any one request may take on a slow machine.
 TIMEOUT = 600.0
 
@@ -24,9 +27,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Faults are planted into one adapter only."""
-    planted = collection_path.name == "test_planted_faults.py"
-    return True if planted and config.getoption("--adapter") != "torch-cpu" else None
+    only = _ONLY_FOR.get(collection_path.name)
+    return True if only is not None and config.getoption("--adapter") != only else None
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy
 import onnx
 
+from harness import parity
 from harness.folders import make_whole
 from harness.kit import Node, Program, arrays
 from harness.paths import home
@@ -111,3 +112,8 @@ def _activated(node: Node, makers: dict[str, Node]) -> str:
     if node.op == "Div" and node.inputs[0] in makers and makers[node.inputs[0]].op == "Exp":
         return makers[node.inputs[0]].inputs[0]
     return ""
+
+
+def allowed(right: Reference, name: str) -> float:
+    """How far off the gate lets an output be."""
+    return max(parity.FLOOR, parity.ROUNDING_FACTOR * right.rounding[name])
