@@ -135,7 +135,8 @@ def _node(node: NodeProto, label: str, known: Known) -> Node:
         name = node.input[position] if position < len(node.input) else ""
         if name in known.bound:
             array = known.bound[name]
-            attributes[keyword] = array.reshape(-1)[0].item() if keyword in SCALARS else array.reshape(-1).tolist()
+            array = numpy.atleast_1d(array) if keyword == "axes" else array  # some function bodies give one axis bare
+            attributes[keyword] = array.reshape(-1)[0].item() if keyword in SCALARS else array.tolist()
         elif name:
             operands[keyword] = name
     inputs = [name for position, name in enumerate(inputs) if position not in steering]
