@@ -175,6 +175,8 @@ class Board:
             dead = failure.kind == "failed" and not failure.alive
             outcome = "crash" if dead else "error" if failure.kind == "failed" else failure.kind
             ready.result.end(outcome, failure.reason, failure.operator or "")
+        except Exception as error:  # as above
+            ready.result.end("error", f"the harness: {type(error).__name__}: {error}")
 
     def judge(self, ready: Ready) -> None:
         """Have the worker run a case, and end its result."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
