@@ -91,15 +91,12 @@ def _objection(
 def _run(one: LiveCell, part: Program, options: dict[str, Any]) -> Arrays:
     """What the cell's adapter makes of a part."""
     folder = one.scratch / f"{one.network}-first-{len(part.nodes)}"
-    planned = layout.channels_last(part) if one.cell.layout == "channels-last" else None
-    bundle.write(part, folder, planned)
+    bundle.write(part, folder, layout.planned(part, one.cell.layout))
     assert one.worker is not None
-    given = {name: array for name, array in one.workload.input_arrays().items() if name in _names(part.inputs)}
-    arrays.write_arrays(str(folder / "inputs"), given)
     one.worker.ask("load", one.timeout, network=_NETWORK, bundle=str(folder), device=one.cell.device, options=options)
     try:
         one.worker.ask(
-            "infer", one.timeout, network=_NETWORK, inputs=str(folder / "inputs"), outputs=str(folder / "outputs")
+            "infer", one.timeout, network=_NETWORK, inputs=str(one.workload.inputs()), outputs=str(folder / "outputs")
         )
     finally:
         if one.worker.alive():
@@ -117,7 +114,3 @@ def _made(nodes: tuple[Node, ...]) -> list[str]:
 
 def _reads(node: Node) -> list[str]:
     return [name for name in (*node.inputs, *node.operands.values()) if name]
-
-
-def _names(tensors: tuple[Any, ...]) -> set[str]:
-    return {tensor.name for tensor in tensors}

@@ -19,12 +19,14 @@ from typing import Any
 import numpy
 
 from harness.conformance.answers import objection
-from harness.conformance.cases import Case, DataSet, fed_inputs
+from harness.conformance.cases import Case, DataSet
 from harness.errors import HarnessError
 from harness.kit import Program, arrays
 from harness.live import Site, start
 from harness.lowering import with_fallbacks
 from harness.spec import bundle, layout, model
+from harness.spec.model import fed_inputs
+from harness.spec.prepare import Workload
 from harness.spec.specialise import Specialised, UnsupportedModel, specialise
 from harness.worker import Worker, WorkerFailed
 
@@ -78,6 +80,7 @@ class Ready:
     result: Result
     folder: Path
     source: model.Model | None = None
+    workload: Workload | None = None
     given: dict[str, numpy.ndarray] = field(default_factory=dict)
     data: list[DataSet] = field(default_factory=list)
     program: Program | None = None
@@ -142,21 +145,19 @@ class Board:
         given = {
             name: array for name, array in zip(names, data[0][0], strict=False) if isinstance(array, numpy.ndarray)
         }
-        ready = Ready(result, folder, source, given, data)
+        ready = Ready(result, folder, source, given=given, data=data)
         special = self._bundle(ready, self.site.operators)
         if _nothing_left(special.program):
             found = objection(special.program.weights, special.program.outputs, data[0][1], case.rtol, case.atol)
             result.end("wrong" if found else "folded", found)
-            return ready
         return ready
 
     def _bundle(self, ready: Ready, operators: Collection[str]) -> Specialised:
         """Make the Program for an adapter with these operators, and write its bundle."""
         assert ready.source is not None
         special = specialise(ready.source, operators=operators, values=ready.given)
-        planned = layout.channels_last(special.program) if self.way.layout == "channels-last" else None
         shutil.rmtree(ready.folder / "bundle", ignore_errors=True)
-        bundle.write(special.program, ready.folder / "bundle", planned)
+        bundle.write(special.program, ready.folder / "bundle", layout.planned(special.program, self.way.layout))
         for index, (inputs, _) in enumerate(ready.data):
             fed = dict(zip((value.name for value in fed_inputs(ready.source.proto.graph)), inputs, strict=False))
             given = {tensor.name: fed[tensor.name] for tensor in special.program.inputs}
@@ -201,8 +202,8 @@ class Board:
     def _load(self, ready: Ready, operators: Collection[str]) -> None:
         if ready.operators != set(operators):
             self._bundle(ready, operators)
-        bundle = str(ready.folder / "bundle")
-        self._ask("load", network=1, bundle=bundle, device=self.way.device, options=self.options)
+        place = str(ready.folder / "bundle")
+        self._ask("load", network=1, bundle=place, device=self.way.device, options=self.options)
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         return self.worker().ask(do, self.way.timeout, **arguments)

@@ -19,6 +19,8 @@ import numpy
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
+from harness.spec.model import fed_inputs
+
 #: Groups of cases that come with right answers.
 SHIPPED = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
 
@@ -59,12 +61,6 @@ def matches(name: str, match: str) -> bool:
     """Whether a case's name, with or without its "test_", matches one of some globs with commas between them."""
     names = (name, name.removeprefix("test_"))
     return any(fnmatch.fnmatch(each, glob.strip()) for glob in match.split(",") for each in names)
-
-
-def fed_inputs(graph: onnx.GraphProto) -> list[ValueInfoProto]:
-    """The graph's inputs that a caller feeds: old files list their initializers among the inputs too."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
 
 
 def light_files() -> list[Path]:

@@ -15,11 +15,11 @@ import numpy
 from onnx import ModelProto, defs, numpy_helper
 
 from harness import parity
-from harness.conformance.board import Board, Ready, Result, Way, road
+from harness.conformance.board import Board, Ready, Result, road
 from harness.conformance.cases import RTOL, Case
 from harness.conformance.cases import collect as collect_cases
 from harness.kit import Optimizer
-from harness.live import LiveCell, Site
+from harness.live import LiveCell
 from harness.matrix import Cell
 from harness.spec import model, training
 from harness.spec.lift import lift
@@ -83,22 +83,17 @@ def trainable(case: Case) -> ModelProto:
 class GradientBoard(Board):
     """One adapter's gradients, in its environment for training."""
 
-    def __init__(self, site: Site, way: Way, folder: Path):
-        super().__init__(site, way, folder)
-        self._workloads: dict[str, Workload] = {}
-
     def make_ready(self, result: Result, folder: Path) -> Ready:
         workload = Workload(model.from_proto(result.case.load(), result.case.name), "train", None, _SEED)
-        ready = Ready(result, folder, workload.model, program=workload.program)
         if not numpy.isfinite(_loss(workload)):
-            return Ready(result.end("untold", "the loss is not finite near the case's inputs"), folder)
-        self._workloads[result.case.name] = workload
-        return ready
+            result.end("untold", "the loss is not finite near the case's inputs")
+        return Ready(result, folder, workload=workload)
 
     def judge(self, ready: Ready) -> None:
         result, way = ready.result, self.way
         name = result.case.name
-        workload = self._workloads.pop(name)
+        workload = ready.workload
+        assert workload is not None
         cell = Cell(
             self.site.adapter, way.device, name, "train", way.mode, "fp32", way.layout, 1, way.threads, "device"
         )

@@ -16,10 +16,11 @@ import numpy
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
-from harness.conformance.cases import ATOL, RTOL, Case, DataSet, fed_inputs, light_files
+from harness.conformance.cases import ATOL, RTOL, Case, DataSet, light_files
 from harness.errors import HarnessError
 from harness.folders import make_whole
 from harness.paths import ADAPTERS, home
+from harness.spec.model import fed_inputs
 
 GROUP = "light-random"
 

@@ -71,6 +71,11 @@ ELEMENTWISE = frozenset(
 Rule = Callable[[dict[str, Any], Form], tuple[dict[str, Any], Form]]
 
 
+def planned(program: kit.Program, wanted: str) -> kit.Program | None:
+    """A Program in the layout that an adapter wants; None where that is ONNX's own."""
+    return channels_last(program) if wanted == "channels-last" else None
+
+
 def channels_last(program: kit.Program) -> kit.Program:
     """The same Program with images in N, H, W, C. Takes a Program in ONNX's layout; linear in its size."""
     return _Planner(program).plan()

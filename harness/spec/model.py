@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from harness.errors import HarnessError, did_you_mean
 from harness.kit import arrays
@@ -147,6 +147,12 @@ def hold_again(proto: ModelProto, original: ModelProto) -> None:
 def opset_of(proto: ModelProto) -> int:
     """The version of the default operator set that a model imports; 1 where it imports none."""
     return max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """The graph's inputs that a caller feeds: old files list their initializers among the inputs too."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:

@@ -61,7 +61,7 @@ class Workload:
         special = self.specialised
         if lacking and not {node.op for node in self.program.nodes} <= set(operators or ()):
             special = specialise(self.model, self.purpose, self.batch, self.shapes, operators)
-        planned = layout.channels_last(special.program) if wanted_layout == "channels-last" else None
+        planned = layout.planned(special.program, wanted_layout)
         shape = planned or special.program
         ops = [(node.op, node.inputs, node.outputs) for node in shape.nodes]
         key = _digest(self._key, wanted_layout, ops, bundle.FORMAT)
@@ -139,10 +139,9 @@ def find(name: str, values: Mapping[str, float] | None = None) -> model.Model:
 
 def own_batch(source: model.Model) -> int | None:
     """The extent at which a model fixes the first axis of its first input that has axes; None where it is free."""
-    weights = {tensor.name for tensor in source.proto.graph.initializer}
-    for value in source.proto.graph.input:
+    for value in model.fed_inputs(source.proto.graph):
         dims = value.type.tensor_type.shape.dim
-        if dims and value.name not in weights:
+        if dims:
             return dims[0].dim_value or None
     return None
 
@@ -157,12 +156,11 @@ def check_extents(source: model.Model, shapes: dict[str, int]) -> None:
 
 def free_dimensions(source: model.Model) -> set[str]:
     """Names of the dimensions that a model's inputs leave free; INPUT.AXIS where the file does not name one."""
-    weights = {tensor.name for tensor in source.proto.graph.initializer}
     return {
         dim.dim_param or f"{value.name}.{axis}"
-        for value in source.proto.graph.input
+        for value in model.fed_inputs(source.proto.graph)
         for axis, dim in enumerate(value.type.tensor_type.shape.dim)
-        if value.name not in weights and not dim.HasField("dim_value")
+        if not dim.HasField("dim_value")
     }
 
 

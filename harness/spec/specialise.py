@@ -23,7 +23,7 @@ from harness.spec.decompose import function_body
 from harness.spec.inference import infer
 from harness.spec.known import Known
 from harness.spec.lift import DEFAULT_DOMAINS, foreign, is_gradient, lift
-from harness.spec.model import MAX_NODES, Model, is_held, node_label, opset_of
+from harness.spec.model import MAX_NODES, Model, fed_inputs, is_held, node_label, opset_of
 from harness.spec.rules import rule_for
 from harness.spec.unsupported import UnsupportedModel
 
@@ -99,8 +99,7 @@ def _graph_for(model: Model, purpose: str, where: str) -> tuple[ModelProto, Trai
 
 def _bind_inputs(walk: _Walk, proto: ModelProto, batch: int | None, shapes: dict[str, int]) -> dict[str, int]:
     """Give every graph input a concrete shape; returns what each free dimension became."""
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in weights]
+    inputs = fed_inputs(proto.graph)
     batch_names = {value.type.tensor_type.shape.dim[0].dim_param for value in inputs if _rank(value)} - {""}
     bound: dict[str, int] = {}
     known: set[str] = set()

@@ -39,7 +39,7 @@ class Runner:
             self.worker = start(self.site, self.scratch / "worker.log", usable_cores(), self.device)
             self.worker.greet(TIMEOUT)
         self.networks += 1
-        planned = layout.channels_last(program) if self.adapter.layout == "channels-last" else None
+        planned = layout.planned(program, self.adapter.layout)
         folder = bundle.write(program, self.scratch / f"bundle-{self.networks}", planned)
         options = {"mode": self.adapter.modes[0], "precision": "fp32", "threads": usable_cores()}
         self.worker.ask("load", TIMEOUT, network=self.networks, bundle=str(folder), device=self.device, options=options)
