@@ -74,17 +74,14 @@ def check(
 
 
 def _plan(arguments: dict[str, Any]) -> Plan:
-    from harness import adapters as known
     from harness import devices
     from harness.matrix import expand
-    from harness.results import NULL_ADAPTER
     from harness.runner import Plan
     from harness.spec import model, prepare, training
     from harness.suite import Comparisons, Settings, Suite
 
     extra = [Path(path) for path in arguments["adapter_path"]]
-    names = options.words(arguments["adapters"])
-    chosen = known.pick_adapters(names or [name for name in known.all_adapters(extra) if name != NULL_ADAPTER], extra)
+    chosen = options.frameworks(options.words(arguments["adapters"]), extra)
     options.interpreters(arguments["env"], chosen)
     values = options.numbers(arguments["value"])
     source = model.with_fixed_inputs(prepare.find(arguments["model"]), values)

@@ -63,15 +63,12 @@ def conformance(
 
 def _request(arguments: dict[str, Any]) -> Request:
     """What the arguments ask for. Raises HarnessError for names that do not exist."""
-    from harness import adapters as known
     from harness import devices
     from harness.conformance.session import GROUPS, Request
     from harness.matrix import usable_cores
-    from harness.results import NULL_ADAPTER
 
     extra = [Path(path) for path in arguments["adapter_path"]]
-    names = arguments["adapters"] or [name for name in known.all_adapters(extra) if name != NULL_ADAPTER]
-    chosen = known.pick_adapters(names, extra)
+    chosen = options.frameworks(arguments["adapters"], extra)
     groups = tuple(options.words(arguments["groups"])) or GROUPS
     for group in groups:
         if group not in GROUPS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -48,6 +49,14 @@ def numbers(given: list[str], option: str = "--value") -> dict[str, float]:
 def words(text: str | None) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def frameworks(names: list[str], extra: Iterable[Path]) -> list[AdapterSpec]:
+    """The named adapters; without names all but the null adapter, which computes nothing that could be judged."""
+    from harness import adapters as known
+    from harness.results import NULL_ADAPTER
+
+    return known.pick_adapters(names or [name for name in known.all_adapters(extra) if name != NULL_ADAPTER], extra)
 
 
 def interpreters(given: list[str], chosen: Iterable[AdapterSpec]) -> dict[str, str]:
