@@ -115,6 +115,11 @@ class AdapterSpec:
         return self.execution.modes
 
     @property
+    def native_models(self) -> tuple[str, ...]:
+        """Models of the zoo that it has a hand-written network for."""
+        return tuple(sorted(path.stem for path in (self.folder / "native").glob("[!_]*.py")))
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         return self.execution.precisions
 

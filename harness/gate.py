@@ -28,7 +28,7 @@ def judge(live: list[LiveCell], scenario: ModuleType, options: Callable[[LiveCel
     for one in judged:
         one.object()
     for one in judged:
-        if one.status == "wrong":
+        if one.status == "wrong" and one.cell.precision == "fp32":
             _follow(one, options(one))
 
 

@@ -102,6 +102,9 @@ class LiveCell:
     repetitions: int = 1
     peaks: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.finding.precision = self.cell.precision
+
     @property
     def well(self) -> bool:
         return not self.status
@@ -115,7 +118,7 @@ class LiveCell:
         """Write the bundle and have the worker lower it; operators that it refuses take their other way."""
 
         def attempt(operators: Collection[str]) -> dict[str, Any]:
-            self.bundle = self.workload.bundle(operators, self.cell.layout)
+            self.bundle = self.workload.bundle(operators, self.cell.layout, self.cell.precision)
             return self.ask("load", bundle=str(self.bundle.folder), device=self.cell.device, options=options)
 
         return with_fallbacks(self.site.operators, attempt)
@@ -142,7 +145,7 @@ class LiveCell:
         """Bytes that its worker will need, roughly: the framework, weights, and what a pass makes; in training also
         gradients, optimizer state, and what gradients make of activations."""
         cost = self.workload.cost
-        weights, activations = (4, 3) if self.cell.scenario == "train" else (2, 1)
+        weights, activations = (4, 3) if self.cell.purpose == "train" else (2, 1)
         return _FRAMEWORK_BYTES + weights * cost.weight_bytes + activations * cost.activation_bytes
 
 

@@ -8,12 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.adapters import AdapterSpec
+from harness.kit import wire
 from harness.suite import Comparisons, Suite
+
+#: What the networks of a scenario are made for, where that is not what the scenario's name says.
+_PURPOSES = {"coldstart": ("infer",), "native": ("infer", "train")}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the matrix."""
+    """One point of the matrix. purpose: what its network is made for, "infer" or "train"."""
 
     adapter: str
     device: str
@@ -25,11 +29,14 @@ class Cell:
     batch: int
     threads: int
     clock_scope: str
+    purpose: str = "infer"
 
     @property
     def comparison(self) -> str:
-        """Cells with the same one are compared; figures of different clock scopes or devices never are."""
-        parts = (self.model, self.scenario, f"b{self.batch}", self.clock_scope, self.precision, f"t{self.threads}")
+        """Cells with the same one are compared; figures of different clock scopes or devices never are. A framework's
+        hand-written networks are compared with its adapter only."""
+        what = f"native-{self.adapter}-{self.purpose}" if self.scenario == "native" else self.scenario
+        parts = (self.model, what, f"b{self.batch}", self.clock_scope, self.precision, f"t{self.threads}")
         return "-".join((*parts, self.device))
 
     @property
@@ -55,7 +62,7 @@ def expand(suite: Suite, adapters: Iterable[AdapterSpec], devices: dict[str, str
     adapters = list(adapters)
     found: dict[str, Comparison] = {}
     for table in suite.comparisons:
-        for model, batch, scope, precision, threads in _points(table):
+        for model, batch, scope, precision, threads, purpose in _points(table):
             cells = [
                 Cell(
                     adapter=adapter.name,
@@ -68,9 +75,10 @@ def expand(suite: Suite, adapters: Iterable[AdapterSpec], devices: dict[str, str
                     batch=batch,
                     threads=threads or usable_cores(),
                     clock_scope="cold" if table.scenario == "coldstart" else scope,
+                    purpose=purpose,
                 )
                 for adapter in adapters
-                for mode in _modes(adapter, table)
+                for mode in _modes(adapter, table, model)
             ]
             for name in dict.fromkeys(cell.comparison for cell in cells):
                 group = tuple(cell for cell in cells if cell.comparison == name)
@@ -84,13 +92,16 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _points(table: Comparisons) -> Iterable[tuple[str, int, str, str, int]]:
+def _points(table: Comparisons) -> Iterable[tuple[str, int, str, str, int, str]]:
     scopes = ("cold",) if table.scenario == "coldstart" else table.clock_scopes
-    return itertools.product(table.models, table.batches, scopes, table.precisions, table.threads)
+    purposes = _PURPOSES.get(table.scenario, (table.scenario,))
+    return itertools.product(table.models, table.batches, scopes, table.precisions, table.threads, purposes)
 
 
-def _modes(adapter: AdapterSpec, table: Comparisons) -> list[str]:
-    """The asked-for modes that the adapter has; its default mode where none is asked for."""
-    if not table.modes:
-        return [adapter.modes[0]]
-    return [mode for mode in table.modes if mode in adapter.modes]
+def _modes(adapter: AdapterSpec, table: Comparisons, model: str) -> list[str]:
+    """The asked-for modes that the adapter has; its default mode where none is asked for. Against its hand-written
+    network, where there is one: that, and one mode of the adapter."""
+    asked = [mode for mode in table.modes if mode in adapter.modes] if table.modes else [adapter.modes[0]]
+    if table.scenario != "native":
+        return asked
+    return [wire.NATIVE_MODE, *asked] if model in adapter.native_models else []

@@ -15,6 +15,7 @@ import numpy
 
 from harness.kit import Optimizer, Program, arrays
 from harness.spec import optimizers, slopes
+from harness.spec.precision import EPSILONS
 from harness.spec.reference import Arrays, Reference, relative_error
 from harness.spec.slopes import Slope
 
@@ -23,6 +24,12 @@ ROUNDING_FACTOR = 50.0
 
 #: ... and always by this much, relative to the largest value of that output.
 FLOOR = 2e-5
+
+#: In a lower precision: this many times its epsilon, or what float32's rounding is when magnified to it, ...
+REDUCED_FACTOR = 8.0
+
+#: ... but never more than this. Another model's answer is off by about 1.
+REDUCED_LIMIT = 0.1
 
 #: Gradients may always miss a slope along a plain direction by this part of the slope that they have typically, ...
 SLOPE_FLOOR = 1e-2
@@ -45,11 +52,19 @@ _CHUNK = 1 << 20
 
 @dataclass
 class Finding:
-    """What the gate found for one cell. reason is empty where everything agrees."""
+    """What the gate found for one cell. reason: empty where everything agrees. precision: what the cell computes in."""
 
     max_relative_error: float = 0.0
     reason: str = ""
     facts: dict[str, float] = field(default_factory=dict)
+    precision: str = "fp32"
+
+    def allows(self, rounding: float) -> float:
+        """How far off an output may be, of its largest value, given what float32 rounding does to it."""
+        if self.precision == "fp32":
+            return max(FLOOR, ROUNDING_FACTOR * rounding)
+        epsilon = EPSILONS[self.precision]
+        return min(REDUCED_LIMIT, max(REDUCED_FACTOR * epsilon, REDUCED_FACTOR * rounding * epsilon / _EPSILON))
 
     def object(self, reason: str) -> None:
         """Keep the first objection: what failed first is what a reader wants to know."""
@@ -71,7 +86,7 @@ def check_outputs(finding: Finding, outputs: Arrays, reference: Reference) -> No
             finding.object(f"output {name!r} is missing")
             continue
         error = relative_error(outputs[name], right)
-        allowed = max(FLOOR, ROUNDING_FACTOR * reference.rounding[name])
+        allowed = finding.allows(reference.rounding[name])
         finding.max_relative_error = max(finding.max_relative_error, error)
         if not error <= allowed:
             finding.object(f"output {name!r} is off by {error:.2g} of its largest value; {allowed:.2g} is allowed")
@@ -81,7 +96,7 @@ def check_loss(finding: Finding, loss: float, reference: Reference, name: str, w
     """A loss against the reference at the same weights."""
     right = float(reference.outputs[name].reshape(()))
     error = abs(loss - right) / max(abs(right), 1e-30)
-    allowed = max(FLOOR, ROUNDING_FACTOR * reference.rounding[name])
+    allowed = finding.allows(reference.rounding[name])
     finding.max_relative_error = max(finding.max_relative_error, error)
     if not error <= allowed:
         finding.object(f"the {which} is {loss:.6g}, the reference says {right:.6g} ({allowed:.2g} is allowed)")

@@ -41,6 +41,7 @@ CELL_COLUMNS = {
     "model": _TEXT,
     "model_sha256": _TEXT,
     "scenario": _TEXT,
+    "purpose": _TEXT,
     "mode": _TEXT,
     "precision": _TEXT,
     "layout": _TEXT,

@@ -33,8 +33,8 @@ from harness.spec.prepare import Workload
 from harness.suite import Settings
 from harness.worker import WorkerFailed
 
-#: Scenarios that are timed in rounds, by name.
-_TIMED: dict[str, ModuleType] = {"infer": infer, "train": train}
+#: What timed networks are made for, and how the gate judges them.
+_GATES: dict[str, ModuleType] = {"infer": infer, "train": train}
 
 #: Steps of the memory pass: enough that every buffer has been needed once.
 _MEMORY_STEPS = 3
@@ -125,11 +125,11 @@ class Runner:
         wanted: dict[tuple[str, str, str], None] = {}
         for comparison in self.plan.comparisons:
             for cell in comparison.cells:
-                wanted[cell.adapter, cell.device, "infer" if cell.scenario == "coldstart" else cell.scenario] = None
+                wanted[cell.adapter, cell.device, cell.purpose] = None
         specs = {spec.name: spec for spec in self.plan.adapters}
-        for adapter, device, scenario in wanted:
-            self.progress.say(f"environment of {adapter} for {scenario} on {device}")
-            self._sites[adapter, scenario] = self._opened.open(specs[adapter], device, scenario)
+        for adapter, device, purpose in wanted:
+            self.progress.say(f"environment of {adapter} to {purpose} on {device}")
+            self._sites[adapter, purpose] = self._opened.open(specs[adapter], device, purpose)
 
     # One model -----------------------------------------------------------------------------------------------------
 
@@ -148,13 +148,12 @@ class Runner:
         for comparison in open_ones:
             self.progress.say(comparison.id)
             cell = comparison.first
-            purpose = coldstart.PURPOSE if cell.scenario == "coldstart" else _TIMED[cell.scenario].PURPOSE
             try:
-                if (purpose, cell.batch) not in workloads:
-                    workload = Workload(model, purpose, cell.batch, self.plan.seed, self._shapes_of(model))
-                    workloads[purpose, cell.batch] = workload
+                if (cell.purpose, cell.batch) not in workloads:
+                    workload = Workload(model, cell.purpose, cell.batch, self.plan.seed, self._shapes_of(model))
+                    workloads[cell.purpose, cell.batch] = workload
                     self._describe(cell, workload)
-                workload = workloads[purpose, cell.batch]
+                workload = workloads[cell.purpose, cell.batch]
             except HarnessError as error:
                 self._refuse(comparison, error)
                 continue
@@ -187,7 +186,7 @@ class Runner:
     def _run_comparison(self, comparison: Comparison, workload: Workload, fleet: Fleet, scratch: Path) -> None:
         live = []
         for cell in comparison.cells:
-            site = self._sites[cell.adapter, "infer" if cell.scenario == "coldstart" else cell.scenario]
+            site = self._sites[cell.adapter, cell.purpose]
             if isinstance(site, str):
                 self._write(cell, workload, "unsupported", {"reason": site})
             else:
@@ -213,15 +212,15 @@ class Runner:
                 fleet.end()
 
     def _run_group(self, comparison: Comparison, live: list[LiveCell], fleet: Fleet) -> None:
-        scenario = _TIMED[comparison.first.scenario]
+        gate = _GATES[comparison.first.purpose]
         for one in live:
             one.worker = fleet.worker(one.site, one.cell)
-        judge(live, scenario, lambda one: self._options(one.cell))
+        judge(live, gate, lambda one: self._options(one.cell))
         for one in live:
             self._note_rewritten(one)
         fleet.park()
         if not self.plan.gate_only:
-            self._measure(comparison, live, scenario.PURPOSE)
+            self._measure(comparison, live, comparison.first.purpose)
         for one in live:
             if one.worker is not None and one.worker.alive():
                 try:

@@ -35,7 +35,9 @@ class Options:
     """How a model shall be executed. An adapter honours each of them or raises `Unsupported`.
 
     mode: one of the adapter's modes, as its adapter.toml names them ("eager", "graph", "compiled", ...).
-    precision: "fp32", "tf32", "bf16" or "fp16".
+    precision: "fp32" (and nothing less anywhere inside), "tf32" (products of float32 may round their operands to 10 bits
+    of mantissa; a CUDA device only), "bf16" or "fp16" (the Program's own tensors are of that type: there is nothing
+    to convert, and the adapter says by this option only whether it can; products may be summed up in float32).
     threads: CPU threads that one operator may use, at least 1.
     cudnn: False forbids cuDNN on a CUDA device; on a CPU it has no meaning.
     """
@@ -104,7 +106,11 @@ class Network:
         """Start a new peak in `memory()`, where the framework can."""
 
     def describe(self) -> Dict[str, Any]:
-        """Facts about what really runs (graph mode, layout, number of framework operators, ...)."""
+        """Facts about what really runs, asked of the framework wherever it can be asked, not repeated from the options.
+
+        Keys that mean the same in every adapter: "graph" (what is executed: "eager", "tf.function", "XLA", ...),
+        "layout" (of convolutions: "NCHW", "NHWC", "blocked"), "operators" (how many the framework executes a step).
+        """
         return {}
 
     def close(self) -> None:
@@ -134,5 +140,10 @@ class Adapter:
         raise NotImplementedError
 
     def describe(self) -> Dict[str, Any]:
-        """Facts about the framework's build and its settings: BLAS, threads, flags."""
+        """Facts about the framework's build and its settings.
+
+        Keys that mean the same in every adapter: "threads" (of the pool that one operator uses), "interop_threads" (of
+        the pool that runs operators side by side), "cpu_capability", "flush_denormals", "tf32", "autotune" (cuDNN tries
+        algorithms), "cudnn" (its version, or False), "deterministic", "fast_math"; None where a framework cannot say.
+        """
         return {}

@@ -15,6 +15,9 @@ _LENGTH = struct.Struct("<I")
 #: No message is longer: arrays travel as files, and a length beyond this is rubbish, not a message.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+#: The mode in which a network is not lowered from the Program, but written by hand: adapters/NAME/native/MODEL.py.
+NATIVE_MODE = "native"
+
 
 class WireError(Exception):
     """The other side broke the protocol: rubbish, or an end in the middle of a message."""

@@ -96,10 +96,22 @@ class Worker:
         begin = time.monotonic_ns()
         program = read_program(bundle)
         read = time.monotonic_ns()
-        lowered = self.adapter.load(program, device, Options(**options))
+        chosen = Options(**options)
+        load = self._native(program.name) if chosen.mode == wire.NATIVE_MODE else self.adapter.load
+        lowered = load(program, device, chosen)
         end = time.monotonic_ns()
         self.loaded[network] = Loaded(program, lowered)
         return {"read_ns": read - begin, "lower_ns": end - read, "facts": lowered.describe()}
+
+    def _native(self, model: str) -> Callable[[Program, str, Options], Network]:
+        """The `load` of a hand-written network, which is used as the adapter's own."""
+        name = f"adapters.{self.name}.native.{model}"
+        try:
+            return importlib.import_module(name).load
+        except ModuleNotFoundError as error:
+            if error.name is None or not name.startswith(error.name):
+                raise
+            raise Unsupported(f"there is no hand-written network of {model}") from None
 
     def do_infer(self, network: int, inputs: str, outputs: str) -> Dict[str, Any]:
         """Run once from arrays to arrays; write the outputs."""

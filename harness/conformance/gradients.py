@@ -95,7 +95,17 @@ class GradientBoard(Board):
         workload = ready.workload
         assert workload is not None
         cell = Cell(
-            self.site.adapter, way.device, name, "train", way.mode, "fp32", way.layout, 1, way.threads, "device"
+            self.site.adapter,
+            way.device,
+            name,
+            "train",
+            way.mode,
+            "fp32",
+            way.layout,
+            1,
+            way.threads,
+            "device",
+            "train",
         )
         live = LiveCell(cell, self.site, workload, ready.folder, way.timeout, network=1, worker=self.worker())
         live.load(self.options)

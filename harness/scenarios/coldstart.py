@@ -13,8 +13,6 @@ from typing import Any
 from harness import parity
 from harness.live import LiveCell, start
 
-PURPOSE = "infer"
-
 PHASES = ("spawn", "import", "load", "first_result")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from harness import parity
 from harness.live import LiveCell
 
-PURPOSE = "infer"
-
 
 def gate(live: LiveCell) -> None:
     """Outputs against the reference."""

@@ -10,8 +10,6 @@ from harness.live import LiveCell
 from harness.parity import Walk
 from harness.spec.reference import Arrays
 
-PURPOSE = "train"
-
 #: Steps whose losses are held against each other.
 STEPS = 10
 

@@ -18,7 +18,7 @@ from harness.errors import HarnessError, did_you_mean
 from harness.folders import make_whole
 from harness.kit import Program, arrays
 from harness.paths import home
-from harness.spec import bundle, inputs, layout, model, reference, slopes
+from harness.spec import bundle, inputs, layout, model, precision, reference, slopes
 from harness.spec.cost import Cost, cost
 from harness.spec.reference import Arrays, Reference
 from harness.spec.slopes import Slope, Surface
@@ -55,18 +55,20 @@ class Workload:
         self._key = _digest(source.sha256, purpose, batch, seed, sorted(self.shapes.items()), _code())
         self._lock = threading.RLock()
 
-    def bundle(self, operators: Collection[str] | None, wanted_layout: str) -> Bundle:
-        """The bundle for an adapter that lowers these operators (None, or "*" among them: all) in this layout."""
+    def bundle(self, operators: Collection[str] | None, wanted_layout: str, wanted_precision: str = "fp32") -> Bundle:
+        """The bundle for an adapter that lowers these operators (None, or "*" among them: all) in this layout and
+        precision."""
         lacking = operators is not None and "*" not in operators
         special = self.specialised
         if lacking and not {node.op for node in self.program.nodes} <= set(operators or ()):
             special = specialise(self.model, self.purpose, self.batch, self.shapes, operators)
-        planned = layout.planned(special.program, wanted_layout)
-        shape = planned or special.program
+        program = precision.in_precision(special.program, wanted_precision)
+        planned = layout.planned(program, wanted_layout)
+        shape = planned or program
         ops = [(node.op, node.inputs, node.outputs) for node in shape.nodes]
-        key = _digest(self._key, wanted_layout, ops, bundle.FORMAT)
+        key = _digest(self._key, wanted_layout, wanted_precision, ops, bundle.FORMAT)
         folder = home() / "bundles" / f"{self._name}-{key}"
-        return Bundle(bundle.write(special.program, folder, planned), special.program, special.rewritten)
+        return Bundle(bundle.write(program, folder, planned), program, special.rewritten)
 
     def inputs(self) -> Path:
         """Where the inputs lie (for `kit.arrays.read_arrays`), in the ONNX layout."""

@@ -71,7 +71,17 @@ def live(
         workload = Workload(source, scenario, batch, seed=0)
         mode = mode or adapter.modes[0]
         cell = Cell(
-            adapter.name, device, model, scenario, mode, "fp32", adapter.layout, batch, usable_cores(), "device"
+            adapter.name,
+            device,
+            model,
+            scenario,
+            mode,
+            "fp32",
+            adapter.layout,
+            batch,
+            usable_cores(),
+            "device",
+            scenario,
         )
         site = site_for(scenario)
         one = LiveCell(cell, site, workload, tmp_path, TIMEOUT, network=len(made) + 1)

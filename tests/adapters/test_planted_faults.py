@@ -93,7 +93,17 @@ def judge(site_for, workloads, tmp_path_factory: pytest.TempPathFactory) -> Iter
         assert fault in spec.modes
         workload, threads = workloads(name, scenario), usable_cores()
         cell = Cell(
-            spec.name, "cpu", name, scenario, fault, "fp32", spec.layout, workload.batch or 1, threads, "device"
+            spec.name,
+            "cpu",
+            name,
+            scenario,
+            fault,
+            "fp32",
+            spec.layout,
+            workload.batch or 1,
+            threads,
+            "device",
+            scenario,
         )
         one = LiveCell(cell, Site(spec.name, spec.folder, site.environment, site.hello), workload, scratch, TIMEOUT)
         one.network, one.worker = len(made) + 1, worker
