@@ -78,9 +78,9 @@ class _Reader:
         optimizer, parameters, handled = self._optimizer(optimizer_node, slopes)
         updates = {key: value for key, value in self.updates.items() if key not in handled}
         self._check_forward(loss, updates, {*gradient.output, *optimizer_node.output} - {""})
-        needed = self.view.needed(loss, *updates.values())
+        needed, needed_for_loss = self.view.needed(loss, *updates.values()), self.view.needed(loss)
         self._check_first_values(needed)
-        lost = [name for name in parameters if name not in self.view.needed(loss)]
+        lost = [name for name in parameters if name not in needed_for_loss]
         if lost:
             raise self._error(
                 f"the loss {loss!r} does not depend on {mentioned(lost)}", "Train only what the loss depends on."
@@ -353,8 +353,9 @@ class _Reader:
 
     def _check_forward(self, loss: str, updates: dict[str, str], backward: set[str]) -> None:
         """Loss and further updates come from the forward pass alone, and fit what they replace."""
+        after_gradients = self.view.made_from(backward)
         for key, value in [("the loss", loss), *updates.items()]:
-            if self.view.needed(value) & backward:
+            if value in after_gradients:
                 raise self._error(
                     f"{value!r}, which is {key if value == loss else f'assigned to {key!r}'}, depends on gradients",
                     "Only parameters and optimizer state may: averages of weights and schedules are not supported.",

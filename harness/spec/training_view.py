@@ -88,6 +88,14 @@ class View:
                 waiting.extend(reads(self.producer[name]))
         return found
 
+    def made_from(self, sources: set[str]) -> set[str]:
+        """The names of all tensors that any of the sources is needed for, the sources included. Wants nodes in order."""
+        found = set(sources)
+        for node in self.nodes:
+            if not found.isdisjoint(reads(node)):
+                found.update(filter(None, node.output))
+        return found
+
     def dims(self, name: str) -> tuple[int, ...]:
         """The shape of an initializer."""
         return tuple((self.sparse[name] if name in self.sparse else self.initializers[name]).dims)
