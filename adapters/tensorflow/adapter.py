@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
+
+from . import settings  # noqa: I001  (before tensorflow)
 
 import numpy
 import tensorflow as tf
@@ -30,10 +31,10 @@ from . import (
 )
 from .calls import Calls
 from .common import dtype_of
+from .settings import DEVICES
 from .target import Target, lowering_for
 
 MODES = ("graph", "compiled", "eager")
-DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
 #: Weights are constants of the graph up to this size each, and this much together. TensorFlow copies constants
 #: several times while it optimises a graph, and a graph ends at 2 GiB; larger ones are arguments of the function.
@@ -306,49 +307,13 @@ class TensorFlowAdapter(Adapter):
         return sorted(OPERATORS)
 
     def load(self, program, device, options):
-        self._check(device, options)
+        settings.check(device, options, MODES)
         _check_types(program, options.mode)
-        self._configure(device, options)
+        settings.configure(device, options)
         return TensorFlowNetwork(program, device, options.mode)
 
-    def _check(self, device, options):
-        if options.mode not in MODES:
-            raise Unsupported("mode {!r}; it has {}".format(options.mode, ", ".join(MODES)))
-        if device not in DEVICES:
-            raise Unsupported("device {!r}; it has {}".format(device, ", ".join(DEVICES)))
-        if device == "cuda" and not tf.config.list_physical_devices("GPU"):
-            raise Unsupported("TensorFlow finds no GPU that it can use")
-        if options.precision not in ("fp32", "tf32"):
-            raise Unsupported("precision {!r}; it has fp32, and tf32 on a GPU".format(options.precision))
-        if options.precision == "tf32" and device == "cpu":
-            raise Unsupported("precision 'tf32' on a CPU")
-        if device == "cuda" and not options.cudnn:
-            raise Unsupported("TensorFlow has no convolutions on a GPU without cuDNN")
-
-    def _configure(self, device, options):
-        """Set what holds for the whole process; TensorFlow refuses another value once it has started."""
-        gpus = tf.config.list_physical_devices("GPU")
-        try:
-            if gpus and device == "cpu":
-                tf.config.set_visible_devices([], "GPU")
-            tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-            for gpu in gpus if device == "cuda" else ():
-                tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError as error:
-            raise Unsupported("TensorFlow runs already with other settings: {}".format(error)) from None
-        tf.config.experimental.enable_tensor_float_32_execution(options.precision == "tf32")
-
     def describe(self):
-        build = dict(tf.sysconfig.get_build_info())
-        return {
-            "cuda_build": bool(build.get("is_cuda_build", False)),
-            "cuda_version": str(build.get("cuda_version", "")),
-            "cudnn_version": str(build.get("cudnn_version", "")),
-            "onednn_setting": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-            "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
-            "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
-        }
+        return settings.facts()
 
 
 ADAPTER = TensorFlowAdapter
