@@ -1,4 +1,4 @@
-"""A deep network as exporters write them, in memory: convolutions, attention, shape computations, functions, constants."""
+"""A deep network as exporters write them: convolutions, attention, shape computations, functions, constants."""
 
 from __future__ import annotations
 

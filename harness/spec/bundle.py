@@ -14,6 +14,7 @@ from typing import Any
 import numpy
 from onnx import ModelProto, numpy_helper
 
+from harness.collector import collector_paused
 from harness.folders import make_whole
 from harness.kit import Node, Program, Tensor, arrays, program
 from harness.spec import elements
@@ -31,6 +32,7 @@ def write(source: Program, folder: Path, planned: Program | None = None) -> Path
     return make_whole(folder, lambda scratch: _write_files(source, planned or source, scratch))
 
 
+@collector_paused()
 def _write_files(source: Program, planned: Program, folder: Path) -> None:
     in_onnx = {tensor.name: source.weights[tensor.name] for tensor in source.initializers}
     for tensor in planned.initializers:
@@ -58,9 +60,7 @@ def _write_weights(weights: dict[str, numpy.ndarray], path: Path) -> dict[str, i
         for name, array in weights.items():
             file.write(b"\0" * (-file.tell() % arrays.ALIGNMENT))
             offsets[name] = file.tell()
-            arrays.carried(array).tofile(file)
-            file.flush()
-            file.seek(0, 2)
+            file.write(arrays.carried(array).data)
     return offsets
 
 

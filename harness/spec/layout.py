@@ -25,6 +25,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from harness.collector import collector_paused
 from harness.kit import program as kit
 
 Form = tuple[int, ...]
@@ -76,6 +77,7 @@ def planned(program: kit.Program, wanted: str) -> kit.Program | None:
     return channels_last(program) if wanted == "channels-last" else None
 
 
+@collector_paused()
 def channels_last(program: kit.Program) -> kit.Program:
     """The same Program with images in N, H, W, C. Takes a Program in ONNX's layout; linear in its size."""
     return _Planner(program).plan()
@@ -322,6 +324,8 @@ def _keeps_form(node: kit.Node) -> bool:
 
 
 def _renamed(node: kit.Node, names: dict[str, str]) -> kit.Node:
+    if names.keys().isdisjoint((*node.inputs, *node.operands.values())):
+        return node
     operands = {key: names.get(name, name) for key, name in node.operands.items()}
     return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs), operands=operands)
 

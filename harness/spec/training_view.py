@@ -89,7 +89,7 @@ class View:
         return found
 
     def made_from(self, sources: set[str]) -> set[str]:
-        """The names of all tensors that any of the sources is needed for, the sources included. Wants nodes in order."""
+        """The names of all tensors that are made from any of the sources, which are included. Wants nodes in order."""
         found = set(sources)
         for node in self.nodes:
             if not found.isdisjoint(reads(node)):
