@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 
-from . import settings  # noqa: I001  (before tensorflow)
-
 import numpy
 import tensorflow as tf
 
@@ -25,12 +23,14 @@ from . import (
     recurrent,
     reductions,
     search,
+    settings,
     shapes,
     strings,
     transforms,
 )
 from .calls import Calls
 from .common import dtype_of
+from .fusion import FUSED, fuse
 from .settings import DEVICES
 from .target import Target, lowering_for
 
@@ -47,6 +47,9 @@ for _module in (
     attention, differentiation, search, strings,
 ):  # fmt: skip
     OPERATORS.update(operators_of(_module))
+
+#: What a Program may hold once patterns in it are replaced.
+ALL_OPERATORS = {**OPERATORS, **FUSED}
 
 
 def _tensor(array, dtype):
@@ -80,11 +83,13 @@ class TensorFlowNetwork(Network):
     """Weights that training changes are variables; the others constants, which Grappler and XLA fold and fuse."""
 
     def __init__(self, program, device, mode):
-        self.program = program
+        self.plan = fuse(program)
+        self.program = program = self.plan.program
         self.device = DEVICES[device]
+        self.on_cpu = device == "cpu"
         self.mode = mode
         self.target = Target(device, mode == "compiled", program.training is not None)
-        self.arrays = program.weights
+        self.arrays = self._kept_as(program.weights)
         self.calls = None
         training = program.training
         changed = [] if training is None else list(dict.fromkeys([*training.parameters, *training.updates]))
@@ -103,7 +108,7 @@ class TensorFlowNetwork(Network):
             }
             if training is not None:
                 self.parameters_trained = {name: self.variables[name] for name in training.parameters}
-                self.optimizer = optimizers.make(training.optimizer, self.parameters_trained)
+                self.optimizer = optimizers.make(training.optimizer, self.parameters_trained, self.target)
                 self.step = self._function(self._train)
             else:
                 self.forward = self._function(self._infer)
@@ -123,11 +128,12 @@ class TensorFlowNetwork(Network):
         return _tensor(self.arrays[name], self.program.tensors[name].dtype)
 
     def _values(self, inputs):
-        """Every input and initializer by name; variables are read here, once."""
+        """Every input and initializer by name; variables are read here, once; of tables only rows are, later."""
         values = {tensor.name: value for tensor, value in zip(self.program.inputs, inputs)}
         for name in self.arrays:
             if name in self.variables:
-                values[name] = self.variables[name].read_value()
+                variable = self.variables[name]
+                values[name] = variable if name in self.plan.tables else variable.read_value()
             else:
                 values[name] = self.tensors[name] if name in self.tensors else self._constant(name)
         return values
@@ -136,9 +142,9 @@ class TensorFlowNetwork(Network):
         with lowering_for(self.target):
             if self.calls is not None:
                 return self.calls.run(values)
-            values = lower(self.program, OPERATORS, values, _as_declared)
+            values = lower(self.program, ALL_OPERATORS, values, _as_declared)
         if self.mode == "eager":
-            self.calls = Calls(self.program, OPERATORS, self._kept())
+            self.calls = Calls(self.program, ALL_OPERATORS, self._kept())
         return values
 
     def _kept(self):
@@ -152,7 +158,7 @@ class TensorFlowNetwork(Network):
         return [values[tensor.name] for tensor in self.program.outputs]
 
     def _differentiated(self, inputs):
-        """All values, and the gradient of every parameter."""
+        """All values, and the gradient of every parameter: of a table's, the rows that were looked up."""
         training = self.program.training
         values = self._values(inputs)
         watched = {name: values[name] for name in training.parameters}
@@ -161,10 +167,10 @@ class TensorFlowNetwork(Network):
             self._lowered(values)
             loss = values[training.loss]
         gradients = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return values, {name: tf.convert_to_tensor(gradient) for name, gradient in gradients.items()}
+        return values, gradients
 
     def _gradients(self, *inputs):
-        return self._differentiated(inputs)[1]
+        return {name: tf.convert_to_tensor(gradient) for name, gradient in self._differentiated(inputs)[1].items()}
 
     def _train(self, *inputs):
         values, gradients = self._differentiated(inputs)
@@ -193,8 +199,14 @@ class TensorFlowNetwork(Network):
                         tensor.name, numpy.shape(arrays[tensor.name]), tensor.shape
                     )
                 )
+        arrays = {**arrays, **{name: self._counted(arrays[name], n) for name, n in self.plan.counted.items()}}
         with tf.device(self.device):
             return [_tensor(arrays[tensor.name], tensor.dtype) for tensor in self.program.inputs]
+
+    @staticmethod
+    def _counted(indices, extent):
+        """Indices from the start; ONNX counts negative ones from the end."""
+        return indices if indices.min(initial=0) >= 0 else numpy.where(indices < 0, indices + extent, indices)
 
     @functools.cached_property
     def forward(self):
@@ -207,6 +219,8 @@ class TensorFlowNetwork(Network):
 
     def _call(self, function, staged):
         try:
+            if self.mode != "eager":
+                return function(*staged)
             with tf.device(self.device):
                 return function(*staged)
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnimplementedError) as error:
@@ -230,7 +244,7 @@ class TensorFlowNetwork(Network):
 
     def synchronize(self):
         """A call on the CPU returns when all its outputs are there; one on a GPU when it is queued."""
-        if self.device != DEVICES["cpu"]:
+        if not self.on_cpu:
             tf.test.experimental.sync_devices()
 
     def train_step(self, staged):
@@ -247,10 +261,20 @@ class TensorFlowNetwork(Network):
         if self.program.training is None:
             raise Unsupported("the model was loaded without a training recipe")
         found = self._call(self.gradient_function, staged)
-        return {name: gradient.numpy() for name, gradient in found.items()}
+        return self._given({name: gradient.numpy() for name, gradient in found.items()})
 
     def parameters(self):
-        return {name: variable.numpy() for name, variable in self.variables.items()}
+        return self._given({name: variable.numpy() for name, variable in self.variables.items()})
+
+    def _kept_as(self, arrays):
+        """Weights in the order that they are kept in here, from the Program's."""
+        flat = self.plan.flat
+        return {name: flat[name].kept(array) if name in flat else array for name, array in arrays.items()}
+
+    def _given(self, arrays):
+        """The inverse of `_kept_as`."""
+        flat = self.plan.flat
+        return {name: flat[name].given(array) if name in flat else array for name, array in arrays.items()}
 
     def set_parameters(self, arrays):
         if self.program.training is None:
@@ -259,30 +283,31 @@ class TensorFlowNetwork(Network):
         if unknown:
             raise KeyError("not changed by training: " + ", ".join(unknown))
         with tf.device(self.device):
-            for name, array in arrays.items():
+            for name, array in self._kept_as(arrays).items():
                 self.variables[name].assign(_tensor(array, self.program.tensors[name].dtype))
             self.optimizer.reset()
 
     def memory(self):
-        if self.device == DEVICES["cpu"]:
+        if self.on_cpu:
             return {}
         info = tf.config.experimental.get_memory_info(self.device[1:])
         return {"allocated_bytes": int(info["current"]), "peak_bytes": int(info["peak"])}
 
     def reset_peak(self):
-        if self.device != DEVICES["cpu"]:
+        if not self.on_cpu:
             tf.config.experimental.reset_memory_stats(self.device[1:])
 
     def describe(self):
         function = self.forward if self.program.training is None else self.step
         facts = {
-            "mode": self.mode,
+            **settings.facts(),
+            "graph": {"graph": "tf.function", "compiled": "XLA", "eager": "eager"}[self.mode],
+            "layout": "NHWC",
+            "operators": len(self.program.nodes) if self.mode == "eager" else settings.operators(function),
             "constant_weights": len(self.arrays) - len(self.variables) - len(self.tensors),
             "argument_weights": len(self.tensors),
             "variable_weights": len(self.variables),
         }
-        if self.mode != "eager":
-            facts["graph_operations"] = len(function.graph.get_operations())
         return facts
 
     def close(self):

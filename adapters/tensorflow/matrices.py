@@ -23,18 +23,26 @@ def MatMul(a, b):
         return tf.reshape(
             MatMul(tf.reshape(a, [element_count(shape[:-1]), shape[-1]]), b), shape[:-1] + extents(b)[-1:]
         )
-    return _product(a, b)
+    return product(a, b)
 
 
-def _product(a, b, **transposed):
+def product(a, b, **transposed):
+    """tf.matmul of any element type."""
     if target().device == "cpu":
         # workaround: TensorFlow's half kernels for CPUs round every sum; ONNX's reference rounds the result.
         return in_float(lambda a, b: widened(lambda a, b: tf.matmul(a, b, **transposed), a, b), a, b)
     return widened(lambda a, b: tf.matmul(a, b, **transposed), a, b)
 
 
+def is_constant(x):
+    """Whether Grappler computes at its leisure what is made of a tensor."""
+    return not tf.executing_eagerly() and x.op.type == "Const"
+
+
 def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
-    y = _product(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
+    if transB and is_constant(b):
+        b, transB = tf.transpose(b), 0  # oneDNN is slower with a transposed matrix
+    y = product(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
     if alpha != 1:
         y = _scaled(y, alpha)
     if c is None:

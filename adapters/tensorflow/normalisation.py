@@ -20,21 +20,24 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
 
     def fused(x):
         flat = x if len(x.shape) == 4 else tf.reshape(x, [-1, 1, 1, channels])
-        y, batch_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=flat, scale=scale, offset=bias, mean=mean, variance=variance, epsilon=epsilon, is_training=True
+        y, running_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=flat,
+            scale=scale,
+            offset=bias,
+            mean=mean,
+            variance=variance * (count / others),
+            epsilon=epsilon,
+            exponential_avg_factor=1 - momentum,
+            is_training=True,
         )
-        statistics.extend([batch_mean, unbiased])
-        return tf.reshape(y, x.shape)
+        # workaround: TensorFlow keeps the variance of a sample, n / (n - 1) times ONNX's
+        statistics.extend([running_mean, unbiased * (others / count)])
+        return y if len(x.shape) == 4 else tf.reshape(y, x.shape)
 
-    statistics = []
+    count, statistics = element_count(shape) // channels, []
+    others = max(count - 1, 1)
     y = on_images(x, layout, fused) if len(shape) > 2 else fused(x)
-    batch_mean, unbiased = statistics
-    count = element_count(shape) // channels
-    # workaround: TensorFlow gives the variance of a sample, n / (n - 1) times ONNX's
-    batch_variance = unbiased * ((count - 1) / count)
-    running_mean = mean * momentum + batch_mean * (1 - momentum)
-    running_variance = variance * momentum + batch_variance * (1 - momentum)
-    return y, running_mean, running_variance
+    return (y, *statistics)
 
 
 def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
@@ -55,9 +58,10 @@ def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
 
 def _standardised(x, axes, epsilon):
     """(x - mean) / sqrt(variance + epsilon) over axes, the mean, and what the division multiplies by."""
-    mean, variance = tf.nn.moments(x, axes, keepdims=True)
-    factor = tf.math.rsqrt(variance + epsilon)
-    return (x - mean) * factor, mean, factor
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    centred = x - mean
+    factor = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axes, keepdims=True) + epsilon)
+    return centred * factor, mean, factor
 
 
 def InstanceNormalization(x, scale, bias, *, epsilon=1e-5, layout="NCHW"):

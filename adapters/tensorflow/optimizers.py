@@ -15,7 +15,8 @@ class Optimizer:
 
     slots = ()
 
-    def __init__(self, optimizer, parameters):
+    def __init__(self, optimizer, parameters, target):
+        self.target = target
         self.rate = optimizer.learning_rate
         self.attributes = optimizer.attributes
         self.first_step = optimizer.step
@@ -33,17 +34,23 @@ class Optimizer:
 
     def apply(self, parameters, gradients):
         """Change every parameter by its gradient, and count the step."""
-        facts = self.facts(tf.cast(self.step, tf.float64))
+        facts = self.facts(tf.cast(self.step, tf.float64)) if self.counts else None
         for name, variable in parameters.items():
             gradient = gradients[name]
             norm = self.attributes.get("norm_coefficient", 0.0)
             if norm:
                 gradient = norm * variable + gradient
             self.update(variable, gradient, self.state[name], facts)
-        self.step.assign_add(1)
+        if self.counts:
+            self.step.assign_add(1)
+
+    @property
+    def counts(self):
+        """Whether anything depends on the number of the step."""
+        return True
 
     def facts(self, step):
-        """A factor, float32, that depends on the step alone, computed in double precision; or None."""
+        """A factor, float32, that depends on the step alone, computed in double precision."""
 
     def update(self, x, gradient, slots, facts):
         raise NotImplementedError
@@ -54,9 +61,12 @@ class Momentum(Optimizer):
 
     slots = ("V",)
 
+    @property
+    def counts(self):
+        return self.attributes.get("beta", 1.0) != 1
+
     def facts(self, step):
-        beta = self.attributes.get("beta", 1.0)
-        return None if beta == 1 else tf.cast(tf.where(step > 0, beta, 1.0), tf.float32)
+        return tf.cast(tf.where(step > 0, self.attributes["beta"], 1.0), tf.float32)
 
     def update(self, x, gradient, slots, facts):
         (v,) = slots
@@ -111,24 +121,33 @@ class Adagrad(Optimizer):
 
     slots = ("H",)
 
+    @property
+    def counts(self):
+        return self.attributes.get("decay_factor", 0.0) != 0
+
     def facts(self, step):
-        return tf.cast(self.rate / (1 + step * self.attributes.get("decay_factor", 0.0)), tf.float32)
+        return tf.cast(self.rate / (1 + step * self.attributes["decay_factor"]), tf.float32)
 
     def update(self, x, gradient, slots, facts):
         (h,) = slots
-        tf.raw_ops.ResourceApplyAdagradV2(
-            var=x.handle, accum=h.handle, lr=facts, epsilon=self.attributes["epsilon"], grad=gradient
-        )
+        kernel, fed = tf.raw_ops.ResourceApplyAdagradV2, {"grad": gradient}
+        if isinstance(gradient, tf.IndexedSlices) and self.target.kernels_on_cpu:
+            # Where there is no gradient, there is no step: only rows that were looked up move.
+            rows, places = tf.unique(gradient.indices)
+            summed = tf.math.unsorted_segment_sum(gradient.values, places, tf.shape(rows)[0])
+            kernel, fed = tf.raw_ops.ResourceSparseApplyAdagradV2, {"grad": summed, "indices": rows}
+        rate = self.rate if facts is None else facts
+        kernel(var=x.handle, accum=h.handle, lr=rate, epsilon=self.attributes["epsilon"], **fed)
 
 
 KINDS = {"Momentum": Momentum, "Adam": Adam, "Adagrad": Adagrad}
 
 
-def make(optimizer, parameters):
+def make(optimizer, parameters, target):
     """The optimizer of a Program for {name: tf.Variable}."""
     if optimizer.op not in KINDS:
         raise Unsupported("no such optimizer", operator=optimizer.op)
     others = [name for name, variable in parameters.items() if variable.dtype != tf.float32]
     if others:
         raise Unsupported("trained parameters that are not float32: " + ", ".join(others[:3]), optimizer.op)
-    return KINDS[optimizer.op](optimizer, parameters)
+    return KINDS[optimizer.op](optimizer, parameters, target)

@@ -83,16 +83,16 @@ class Layer:
             outputs.append(ys)
             lasts.append(last)
         if self.batch_first:
-            y = tf.stack([tf.transpose(ys, [1, 0, 2]) for ys in outputs], axis=2)
+            y = _stacked([tf.transpose(ys, [1, 0, 2]) for ys in outputs], 2)
         else:
-            y = tf.stack(outputs, axis=1)
-        return (y,) + tuple(tf.stack(kind, axis=1 if self.batch_first else 0) for kind in zip(*lasts))
+            y = _stacked(outputs, 1)
+        return (y,) + tuple(_stacked(kind, 1 if self.batch_first else 0) for kind in zip(*lasts))
 
     def _direction(self, w, bias, cell, states, reverse):
         x = self.x
         if reverse:
             x = self._reversed(x)
-        flat = tf.matmul(tf.reshape(x, [self.steps * self.batch, int(x.shape[2])]), w, transpose_b=True)
+        flat = tf.matmul(tf.reshape(x, [self.steps * self.batch, int(x.shape[2])]), tf.transpose(w))
         if bias is not None:
             flat = tf.nn.bias_add(flat, bias)
         projected = tf.reshape(flat, [self.steps, self.batch, int(flat.shape[1])])
@@ -132,9 +132,19 @@ class Layer:
         return tf.ensure_shape(ys.stack(), [self.steps] + states[0].shape.as_list()), states
 
 
+def _stacked(parts, axis):
+    """tf.stack; of a single part without a copy."""
+    return tf.stack(parts, axis) if len(parts) > 1 else tf.expand_dims(parts[0], axis)
+
+
+def _of(v, direction):
+    """A direction's part of a weight, to be taken once and not in each step: its gradient is as large as the whole."""
+    return tf.squeeze(v, 0) if v.shape[0] == 1 else v[direction]
+
+
 def _halves(b, direction):
     """Wb and Rb of a direction, or None."""
-    return (None, None) if b is None else tf.split(b[direction], 2)
+    return (None, None) if b is None else tf.split(_of(b, direction), 2)
 
 
 def RNN(
@@ -146,11 +156,12 @@ def RNN(
     def cell_of(direction):
         (f,) = layer.functions[direction]
         wb, rb = _halves(b, direction)
+        recurrent = tf.transpose(_of(r, direction))
 
         def cell(x, states):
-            return (f(layer.clip(x + tf.matmul(states[0], r[direction], transpose_b=True))),)
+            return (f(layer.clip(x + tf.matmul(states[0], recurrent))),)
 
-        return w[direction], None if wb is None else wb + rb, cell
+        return _of(w, direction), None if wb is None else wb + rb, cell
 
     return layer.run(cell_of, [layer.initial(h, hidden_size)])
 
@@ -167,7 +178,8 @@ def GRU(
     def cell_of(direction):
         f, g = layer.functions[direction]
         wb, rb = _halves(b, direction)
-        r_gates, r_hidden = r[direction][: 2 * hidden_size], r[direction][2 * hidden_size :]
+        recurrent = tf.transpose(_of(r, direction))
+        r_gates, r_hidden = recurrent[:, : 2 * hidden_size], recurrent[:, 2 * hidden_size :]
         bias, hidden_bias = wb, None
         if b is not None and linear_before_reset:
             bias = wb + tf.concat([rb[: 2 * hidden_size], tf.zeros_like(rb[2 * hidden_size :])], 0)
@@ -177,17 +189,17 @@ def GRU(
 
         def cell(x, states):
             (h,) = states
-            gates = f(layer.clip(x[:, : 2 * hidden_size] + tf.matmul(h, r_gates, transpose_b=True)))
+            gates = f(layer.clip(x[:, : 2 * hidden_size] + tf.matmul(h, r_gates)))
             z, reset = tf.split(gates, 2, axis=1)
             if linear_before_reset:
-                past = tf.matmul(h, r_hidden, transpose_b=True)
+                past = tf.matmul(h, r_hidden)
                 past = reset * (past if hidden_bias is None else past + hidden_bias)
             else:
-                past = tf.matmul(reset * h, r_hidden, transpose_b=True)
+                past = tf.matmul(reset * h, r_hidden)
             candidate = g(layer.clip(x[:, 2 * hidden_size :] + past))
             return ((1 - z) * candidate + z * h,)
 
-        return w[direction], bias, cell
+        return _of(w, direction), bias, cell
 
     return layer.run(cell_of, [layer.initial(h, hidden_size)])
 
@@ -204,11 +216,12 @@ def LSTM(
     def cell_of(direction):
         f, g, last = layer.functions[direction]
         wb, rb = _halves(b, direction)
-        pi, po, pf = (None, None, None) if p is None else tf.split(p[direction], 3)
+        pi, po, pf = (None, None, None) if p is None else tf.split(_of(p, direction), 3)
+        recurrent = tf.transpose(_of(r, direction))
 
         def cell(x, states):
             h, c = states
-            gates = x + tf.matmul(h, r[direction], transpose_b=True)
+            gates = x + tf.matmul(h, recurrent)
             i, o, forget, new = tf.split(gates, 4, axis=1)
             if p is not None:
                 i, forget = i + pi * c, forget + pf * c
@@ -219,6 +232,6 @@ def LSTM(
                 o = o + po * c
             return f(layer.clip(o)) * last(c), c
 
-        return w[direction], None if wb is None else wb + rb, cell
+        return _of(w, direction), None if wb is None else wb + rb, cell
 
     return layer.run(cell_of, [layer.initial(h, hidden_size), layer.initial(c, hidden_size)])

@@ -1,25 +1,17 @@
-"""What is pinned for the whole process, before and after TensorFlow is imported, and what TensorFlow says of it.
+"""What is pinned for the whole process once TensorFlow is imported, and what TensorFlow says of it.
 
-Import this before tensorflow: some of it is only read while its libraries are loaded.
+What it reads while it is imported is pinned in this package's __init__.py.
 """
 
 from __future__ import annotations
 
 import os
 
-#: oneDNN's kernels on a CPU, cuDNN's trials of its algorithms on a GPU: both are the defaults of x86 builds of today.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-os.environ["TF_CUDNN_USE_AUTOTUNE"] = "1"
+import numpy
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
-#: XLA may not reorder or drop anything that changes a result. What the user set for other flags stays.
-_XLA_FLAGS = ("--xla_cpu_enable_fast_math=false", "--xla_cpu_enable_fast_min_max=false")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_XLA_FLAGS]).strip()
-
-import numpy  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from tensorflow.python.framework.config import is_op_determinism_enabled  # noqa: E402
-
-from ..kit.interface import Unsupported  # noqa: E402
+from ..kit.interface import Unsupported
 
 DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import functools
 
-from ...kit.interface import Network, Unsupported
-from .. import settings  # noqa: I001  (before tensorflow)
-
 import numpy
 import tensorflow as tf
+
+from ...kit.interface import Network, Unsupported
+from .. import settings
 
 
 class Model:

@@ -1,10 +1,10 @@
-"""The transformer encoder: activations as matrices [batch * length, width], so that TensorFlow fuses biases and GELU."""
+"""The transformer encoder: activations as matrices [batch * length, width], so that biases and GELU are fused."""
 
 from __future__ import annotations
 
-from ._common import Adam, Model, NativeNetwork  # noqa: I001  (before tensorflow)
-
 import tensorflow as tf
+
+from ._common import Adam, Model, NativeNetwork
 
 LENGTH, WIDTH, HEADS, LAYERS = 128, 256, 8, 4
 EPSILON = 1e-5

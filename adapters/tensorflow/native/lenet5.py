@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ._common import Model, Momentum, NativeNetwork  # noqa: I001  (before tensorflow)
-
 import tensorflow as tf
+
+from ._common import Model, Momentum, NativeNetwork
 
 #: The image that is flattened: channels, height, width.
 FLAT = (16, 5, 5)

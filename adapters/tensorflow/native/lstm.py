@@ -5,9 +5,9 @@ TensorFlow's one kernel for a whole sequence (BlockLSTM) is slower on a CPU, thr
 
 from __future__ import annotations
 
-from ._common import Adagrad, Model, NativeNetwork  # noqa: I001  (before tensorflow)
-
 import tensorflow as tf
+
+from ._common import Adagrad, Model, NativeNetwork
 
 HIDDEN = 128
 

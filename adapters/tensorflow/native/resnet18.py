@@ -1,13 +1,15 @@
-"""ResNet-18: NHWC, fused batch normalisation that keeps its running statistics itself.
+"""ResNet-18: NHWC. For inference normalisations are folded into the convolutions; in training they are TensorFlow's
+fused ones, which keep the running statistics themselves.
 
 TensorFlow's running variance is that of a sample, n / (n - 1) times ONNX's: it is kept so, and divided where it leaves.
 """
 
 from __future__ import annotations
 
-from ._common import Model, Momentum, NativeNetwork, cross_entropy  # noqa: I001  (before tensorflow)
-
+import numpy
 import tensorflow as tf
+
+from ._common import Model, Momentum, NativeNetwork, cross_entropy
 
 EPSILON, MOMENTUM = 1e-5, 0.9
 WIDTHS = (64, 128, 256, 512)
@@ -23,18 +25,16 @@ class ResNet18(Model):
 
     def to_own(self, arrays):
         own = dict(arrays, **{"classifier.weight": arrays["classifier.weight"].T.copy()})
-        return self._variances(own, lambda variance, n: variance * (n / (n - 1)))
+        return self._variances(own, lambda variance, n: variance * (n / (n - 1))) if self.training else _folded(own)
 
     def to_program(self, weights):
         arrays = dict(weights, **{"classifier.weight": weights["classifier.weight"].T})
         return self._variances(arrays, lambda variance, n: variance * ((n - 1) / n))
 
     def _variances(self, arrays, change):
-        if not self.training:
-            return arrays
         for name in arrays:
             if name.endswith(".variance"):
-                arrays[name] = change(arrays[name], self.counts[_side(name)]).astype(arrays[name].dtype)
+                arrays[name] = change(arrays[name], self.counts[_side(name)]).astype(numpy.float32)
         return arrays
 
     def logits(self, w, x):
@@ -60,6 +60,8 @@ class ResNet18(Model):
 
     def _conv_norm(self, w, name, x, stride, padding):
         x = tf.nn.conv2d(x, w[name + ".weight"], stride, padding)
+        if not self.training:
+            return tf.nn.bias_add(x, w[name + ".bias"])
         norm = name + ".norm"
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
@@ -68,12 +70,24 @@ class ResNet18(Model):
             mean=w[norm + ".mean"],
             variance=w[norm + ".variance"],
             epsilon=EPSILON,
-            exponential_avg_factor=1 - MOMENTUM if self.training else 1.0,
-            is_training=self.training,
+            exponential_avg_factor=1 - MOMENTUM,
+            is_training=True,
         )
-        if self.training:
-            self.updates.update({norm + ".mean": mean, norm + ".variance": variance})
+        self.updates.update({norm + ".mean": mean, norm + ".variance": variance})
         return y
+
+
+def _folded(arrays):
+    """Every normalisation as a factor of the kernel before it, and a bias."""
+    folded = dict(arrays)
+    for name in [name[: -len(".norm.scale")] for name in arrays if name.endswith(".norm.scale")]:
+        scale, bias, mean, variance = (
+            arrays[name + ".norm." + part].astype(numpy.float64) for part in ("scale", "bias", "mean", "variance")
+        )
+        factor = scale / numpy.sqrt(variance + EPSILON)
+        folded[name + ".weight"] = (arrays[name + ".weight"] * factor).astype(numpy.float32)
+        folded[name + ".bias"] = (bias - mean * factor).astype(numpy.float32)
+    return folded
 
 
 def _side(name):
