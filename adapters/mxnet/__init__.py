@@ -1,1 +1,5 @@
-"""Apache MXNet: ONNX operators on its symbols, run by its cached operator or one by one."""
+"""Apache MXNet. Importing anything of it pins MXNet's settings first, before MXNet is loaded."""
+
+from .pins import pin
+
+pin()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import os
 
 import mxnet
 import numpy
@@ -23,6 +22,7 @@ from . import (
     ops_shape,
     ops_signal,
     optimizers,
+    pins,
     storage,
     symbols,
 )
@@ -330,23 +330,13 @@ class MXNetAdapter(Adapter):
             raise Unsupported("mode 'fused' is MXNet's MKLDNN backend: on a CPU, for inference")
         if options.precision != "fp32":
             raise Unsupported("precision %r; this adapter computes in the model's own types (fp32)" % options.precision)
-        if device == "cuda" and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
-            raise Unsupported("on a GPU fp32 needs NVIDIA_TF32_OVERRIDE=0 in the worker's environment, or it is TF32")
-        started = os.environ.get("OMP_NUM_THREADS")
-        if started != str(options.threads):
-            raise Unsupported(
-                "MXNet takes its threads from OMP_NUM_THREADS when it starts: that was %s, %d are asked for"
-                % (started, options.threads)
-            )
+        pins.check(device, options)
         for tensor in program.tensors.values():
             if tensor.dtype not in symbols.TYPES:
                 raise Unsupported("MXNet has no element type %s (%s)" % (tensor.dtype, tensor.name))
 
     def describe(self):
-        enabled = [feature.name for feature in mxnet.runtime.Features().values() if feature.enabled]
-        variables = ("OMP_NUM_THREADS", "MXNET_CPU_WORKER_NTHREADS", "MXNET_ENGINE_TYPE", "MXNET_SUBGRAPH_BACKEND")
-        variables += ("MXNET_CUDNN_AUTOTUNE_DEFAULT", "MXNET_CUDA_ALLOW_TENSOR_CORE", "NVIDIA_TF32_OVERRIDE")
-        return {"features": enabled, "environment": {name: os.environ.get(name) for name in variables}}
+        return pins.facts()
 
 
 ADAPTER = MXNetAdapter

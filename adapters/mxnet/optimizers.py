@@ -118,14 +118,20 @@ class Adam(Rule):
 
 
 class Adagrad(Rule):
-    kinds = 1
+    """In the memory of one array for each parameter: every operator more costs a pass over all of them."""
+
+    kinds = 2  # the second is where a step is computed
 
     def apply(self, rate):
         rate /= 1 + self.step * self.decay_factor
-        for weight, gradient, squares in zip(self.weights, self.gradients, self.states[0]):
+        for weight, gradient, squares, scratch in zip(self.weights, self.gradients, *self.states):
             slope = self.regularized(weight, gradient)
-            squares += slope * slope
-            weight -= slope * rate / (nd.sqrt(squares) + self.epsilon)
+            nd.square(slope, out=scratch)
+            squares += scratch
+            nd.sqrt(squares, out=scratch)
+            scratch += self.epsilon
+            nd.elemwise_div(slope, scratch, out=scratch)
+            nd.sgd_update(weight, scratch, out=weight, lr=rate, wd=0)
 
 
 def make(recipe, weights, gradients):
