@@ -1,7 +1,8 @@
-"""Folders that are there whole or not at all, whoever else makes them at the same time."""
+"""Folders and files that are there whole or not at all, whoever else makes them at the same time."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -29,3 +30,16 @@ def make_whole(folder: Path, fill: Callable[[Path], object]) -> Path:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under another name and move it into place, over one that is there."""
+    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise

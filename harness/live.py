@@ -11,6 +11,7 @@ from harness.environments import Environment
 from harness.kit import arrays
 from harness.lowering import with_fallbacks
 from harness.matrix import Cell
+from harness.measure.tally import Tally
 from harness.parity import Finding
 from harness.spec.prepare import Bundle, Workload
 from harness.spec.reference import Arrays
@@ -100,6 +101,8 @@ class LiveCell:
     curve: list[float] = field(default_factory=list)
     parameters_trained: int | None = None
     repetitions: int = 1
+    settle_ns: int | None = None
+    tally: Tally = field(default_factory=Tally)
     peaks: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.adapters import AdapterSpec
 from harness.kit import wire
 from harness.suite import Comparisons, Suite
+
+#: Compared with where it ran, because it runs almost everywhere.
+PREFERRED_BASELINE = "torch"
 
 #: What the networks of a scenario are made for, where that is not what the scenario's name says.
 _PURPOSES = {"coldstart": ("infer",), "native": ("infer", "train")}
@@ -85,6 +88,17 @@ def expand(suite: Suite, adapters: Iterable[AdapterSpec], devices: dict[str, str
                 found.setdefault(name, Comparison(name, group, table.repeats))
     models = list(dict.fromkeys(comparison.first.model for comparison in found.values()))
     return sorted(found.values(), key=lambda comparison: models.index(comparison.first.model))
+
+
+def baseline(contestants: Sequence[tuple[str, str]]) -> int:
+    """Which of a comparison's (adapter, mode) the others are held against: the hand-written network where there is one;
+    else PyTorch, because it runs almost everywhere; else the first by name."""
+
+    def rank(index: int) -> tuple[bool, bool, str, int]:
+        adapter, mode = contestants[index]
+        return mode != wire.NATIVE_MODE, adapter != PREFERRED_BASELINE, adapter, index
+
+    return min(range(len(contestants)), key=rank)
 
 
 def usable_cores() -> int:

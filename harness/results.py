@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pandas
 
-from harness import journal
+from harness import journal, matrix
 from harness.errors import HarnessError, did_you_mean
 from harness.journal import Fact
 from harness.measure import statistics
@@ -20,9 +20,6 @@ from harness.measure.statistics import Estimate
 
 #: The adapter that does nothing: its time is the harness's own, so it is compared with nobody.
 NULL_ADAPTER = "null"
-
-#: Compared with where it ran, because it runs almost everywhere.
-PREFERRED_BASELINE = "torch"
 
 #: The phases whose time is the cell's time.
 MAIN_PHASES = ("timed", "total")
@@ -416,11 +413,12 @@ def _baseline(candidates: pandas.DataFrame, named: dict[str, str | None]) -> Any
     if timed.empty:
         return None
     wishes = {named.get(cell) for cell in timed["cell"]} - {None}
-    for wish in [*sorted(str(name) for name in wishes), PREFERRED_BASELINE]:
+    for wish in sorted(str(name) for name in wishes):
         rows = timed.index[timed["adapter"].eq(wish)]
         if len(rows):
             return rows[0]
-    return timed.sort_values("adapter", kind="stable").index[0]
+    contestants = list(zip(timed["adapter"], timed["mode"].fillna(""), strict=True))
+    return timed.index[matrix.baseline(contestants)]
 
 
 # Files

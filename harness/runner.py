@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,8 +22,9 @@ from harness.errors import HarnessError
 from harness.gate import guarded, judge
 from harness.journal import Fact, Journal
 from harness.live import Fleet, LiveCell, Site, side_by_side, start
-from harness.matrix import Cell, Comparison
-from harness.results import NULL_ADAPTER, PREFERRED_BASELINE
+from harness.matrix import PREFERRED_BASELINE, Cell, Comparison
+from harness.results import NULL_ADAPTER
+from harness.rounds import Rounds
 from harness.scenarios import coldstart, ease, infer, train
 from harness.sites import Provider, Sites
 from harness.spec import prepare
@@ -87,6 +87,7 @@ class Runner:
         self._rewritten: dict[tuple[str, str], set[str]] = {}
         self._networks = itertools.count(1)
         self._random = random.Random(plan.seed)
+        self._rounds = Rounds(plan.settings, self._random, self._write_samples)
         self._remember(earlier)
 
     def run(self) -> None:
@@ -220,7 +221,7 @@ class Runner:
             self._note_rewritten(one)
         fleet.park()
         if not self.plan.gate_only:
-            self._measure(comparison, live, comparison.first.purpose)
+            self._measure(comparison, live)
         for one in live:
             if one.worker is not None and one.worker.alive():
                 try:
@@ -228,54 +229,24 @@ class Runner:
                 except WorkerFailed as failure:
                     one.facts["close"] = failure.reason
 
-    def _measure(self, comparison: Comparison, live: list[LiveCell], what: str) -> None:
-        guarded(live, lambda one: self._warm_up(one, what))
-        self._take_rounds(comparison, live, what)
-        guarded(live, lambda one: self._measure_memory(one, what))
+    def _measure(self, comparison: Comparison, live: list[LiveCell]) -> None:
+        guarded(live, self._rounds.warm_up)
+        begin = self._rounds_before.get(comparison.id, 0)
+        self._rounds_before[comparison.id] = self._rounds.take(live, begin)
+        guarded(live, self._see_what_ran)
+        guarded(live, self._measure_memory)
 
     def _options(self, cell: Cell) -> dict[str, Any]:
         return {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads}
 
-    def _warm_up(self, one: LiveCell, what: str) -> None:
-        settings = self.plan.settings
-        reply = one.ask(
-            "warm_up",
-            what=what,
-            scope=one.cell.clock_scope,
-            inputs=str(one.workload.inputs()),
-            budget_ns=int(settings.warm_up_seconds * 1e9),
-            sample_ns=int(settings.sample_seconds * 1e9),
-        )
-        one.repetitions = reply["repetitions"]
-        self._write_samples(one, 0, 0, "warmup", {"ns": reply["ns"], "repetitions": 1})
+    def _see_what_ran(self, one: LiveCell) -> None:
+        reply = one.ask("ran", what=one.cell.purpose, inputs=str(one.workload.inputs()))
+        one.facts["ran"] = {**reply["facts"], "network": reply["network"]}
 
-    def _take_rounds(self, comparison: Comparison, live: list[LiveCell], what: str) -> None:
-        settings = self.plan.settings
-        begin = self._rounds_before.get(comparison.id, 0)
-        deadline = time.monotonic() + settings.comparison_seconds
-        for number in range(begin, begin + settings.max_rounds):
-            turns = [one for one in live if one.well]
-            if not turns or (number - begin >= settings.min_rounds and time.monotonic() > deadline):
-                break
-            self._random.shuffle(turns)
-            for order, one in enumerate(turns):
-                guarded([one], lambda one: self._take_turn(one, number, order, what))  # noqa: B023
-            self._rounds_before[comparison.id] = number + 1
-
-    def _take_turn(self, one: LiveCell, number: int, order: int, what: str) -> None:
-        reply = one.ask(
-            "turn",
-            what=what,
-            scope=one.cell.clock_scope,
-            inputs=str(one.workload.inputs()),
-            repetitions=one.repetitions,
-            budget_ns=int(self.plan.settings.turn_seconds * 1e9),
-        )
-        self._write_samples(one, number, order, "timed", reply)
-
-    def _measure_memory(self, one: LiveCell, what: str) -> None:
+    def _measure_memory(self, one: LiveCell) -> None:
         inputs = str(one.workload.inputs())
-        one.peaks = one.ask("memory", what=what, scope=one.cell.clock_scope, inputs=inputs, steps=_MEMORY_STEPS)
+        what, scope = one.cell.purpose, one.cell.clock_scope
+        one.peaks = one.ask("memory", what=what, scope=scope, inputs=inputs, steps=_MEMORY_STEPS)
 
     # Cold starts ---------------------------------------------------------------------------------------------------
 
@@ -338,6 +309,7 @@ class Runner:
             involuntary_switches=reply.get("involuntary_switches", [0] * count),
             turn_ns=reply.get("turn_ns"),
             others_ns=reply.get("others_ns"),
+            joules=reply.get("joules"),
         )
 
     def _finish(self, one: LiveCell) -> None:

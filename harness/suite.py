@@ -20,18 +20,21 @@ CLOCK_SCOPES = ("device", "call")
 class Settings:
     """How a comparison is measured. Times in seconds.
 
-    warm_up: per cell before its first turn. turn: samples of one cell in one round. sample: the least length of one
-    sample. comparison: all timed rounds together; rounds go on until it is spent and `min_rounds` are done, never
-    beyond `max_rounds`. timeout: for any one request to a worker.
+    warm_up: at most, per cell before its first turn; it ends when the steps have settled. turn: samples of one cell in
+    one round. sample: the least length of one sample. comparison: all timed rounds together; rounds go on until it is
+    spent and `min_rounds` are done, never beyond `max_rounds`. precision: rounds end early where half the interval of
+    every ratio is at most this share of it; 0 for as many rounds as there is time for. timeout: for any one request to
+    a worker.
     """
 
-    warm_up_seconds: float = 0.3
+    warm_up_seconds: float = 1.0
     turn_seconds: float = 0.04
     sample_seconds: float = 0.001
     comparison_seconds: float = 4.0
     min_rounds: int = 7
     max_rounds: int = 60
     timeout_seconds: float = 300.0
+    precision: float = 0.0
 
 
 @dataclass(frozen=True)

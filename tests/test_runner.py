@@ -212,3 +212,13 @@ def test_a_finished_run_that_is_resumed_measures_nothing_again(everything, tmp_p
 
 def test_no_worker_outlives_its_run(everything) -> None:
     assert not workers_of("specimens")
+
+
+def test_a_framework_that_says_it_is_done_before_it_is_shows_no_time(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    done = run([*command(tmp_path, "lying", "honest"), "--scenarios", "infer", "--batch", "1"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = cells(tmp_path / "runs" / "test")
+    assert found.loc["lying"].status == "wrong" and pandas.isna(found.loc["lying"].median_ns)
+    assert "returns before the work is done" in found.loc["lying"].reason
+    assert found.loc["honest"].status == "ok"

@@ -35,7 +35,7 @@ class Options:
     """How a model shall be executed. An adapter honours each of them or raises `Unsupported`.
 
     mode: one of the adapter's modes, as its adapter.toml names them ("eager", "graph", "compiled", ...).
-    precision: "fp32" (and nothing less anywhere inside), "tf32" (products of float32 may round their operands to 10 bits
+    precision: "fp32" (and nothing less anywhere inside), "tf32" (products of float32 may round operands to 10 bits
     of mantissa; a CUDA device only), "bf16" or "fp16" (the Program's own tensors are of that type: there is nothing
     to convert, and the adapter says by this option only whether it can; products may be summed up in float32).
     threads: CPU threads that one operator may use, at least 1.

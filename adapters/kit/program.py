@@ -16,7 +16,7 @@ import numpy
 
 from .arrays import carrier, map_array
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ class Training:
 class Program:
     """`nodes` are in an order in which they can be executed. `tensors` describes every name.
 
-    weights: every initializer as a read-only array in this Program's layout. folder: the bundle it was read from.
+    weights: every initializer as a read-only array in this Program's layout. folder: where the files of the bundle lie
+    that it was read from. onnx: the name of its ONNX file there.
     """
 
     name: str
@@ -107,10 +108,11 @@ class Program:
     training: Optional[Training]
     weights: Dict[str, numpy.ndarray]
     folder: str = ""
+    onnx: str = "model.onnx"
 
     def onnx_path(self) -> str:
         """The same model as an ONNX file in the ONNX layout, for frameworks that read ONNX themselves."""
-        return os.path.join(self.folder, "model.onnx")
+        return os.path.join(self.folder, self.onnx)
 
 
 def _attribute(value: Any) -> Any:
@@ -162,6 +164,7 @@ def read_program(folder: str) -> Program:
         raise ValueError(f"{folder}: a bundle of format {document['format']}; this kit reads format {FORMAT}")
     tensors = {entry["name"]: _tensor(entry) for entry in document["tensors"]}
     offsets = document["initializers"]
+    files = os.path.normpath(os.path.join(folder, document["files"]))
     return Program(
         name=document["name"],
         opset=document["opset"],
@@ -171,6 +174,7 @@ def read_program(folder: str) -> Program:
         nodes=tuple(_node(entry) for entry in document["nodes"]),
         tensors=tensors,
         training=_training(document["training"]),
-        weights=_weights(folder, tensors, offsets),
-        folder=folder,
+        weights=_weights(files, tensors, offsets),
+        folder=files,
+        onnx=document["onnx"],
     )

@@ -15,6 +15,9 @@ from typing import Callable, Dict, Optional
 
 Step = Callable[[], object]
 
+#: Seconds within which work that was left behind by a step should be done.
+LONGEST_PAUSE = 0.1
+
 #: No turn takes more samples than this, however short they are.
 MOST_SAMPLES = 1000
 
@@ -60,18 +63,39 @@ def time_steps(step: Step, synchronize: Callable[[], None], repetitions: int) ->
     return time.perf_counter_ns() - start
 
 
-def warm_up(step: Step, synchronize: Callable[[], None], budget_ns: int, sample_ns: int) -> Dict[str, object]:
-    """Run steps until `budget_ns` is spent, at least three. Returns their times and the repetitions that make a
-    sample last at least `sample_ns`."""
+def warm_up(step: Step, synchronize: Callable[[], None], budget_ns: int) -> Dict[str, object]:
+    """Run steps until `budget_ns` is spent, at least one; the time of each. The controller decides when to stop."""
     gc.collect()
     gc.freeze()  # what is alive now is not looked at again, so that a turn need not begin with a collection
     times = []  # type: List[int]
     deadline = time.perf_counter_ns() + budget_ns
-    while len(times) < 3 or (time.perf_counter_ns() < deadline and len(times) < MOST_SAMPLES):
+    while not times or (time.perf_counter_ns() < deadline and len(times) < MOST_SAMPLES):
         times.append(time_steps(step, synchronize, 1))
-    late = sorted(times[len(times) // 2 :])
-    typical = max(1, late[len(late) // 2])
-    return {"ns": times, "repetitions": max(1, -(-sample_ns // typical))}
+    return {"ns": times}
+
+
+def late_work(
+    step: Step, synchronize: Callable[[], None], fetch: Callable[[object], object], repetitions: int, trials: int = 5
+) -> Dict[str, int]:
+    """Does `synchronize` return before the work is done? Then fetching a result at once takes longer than fetching one
+    after a pause as long as the work: by how many nanoseconds (the least of some trials each), and how long the steps
+    themselves took by our clock."""
+    took, at_once, after_pause = [], [], []  # type: List[int], List[int], List[int]
+    for trial in range(2 * trials):
+        pause = trial % 2 == 1
+        synchronize()
+        begin = time.perf_counter_ns()
+        for _ in range(repetitions):
+            result = step()
+        synchronize()
+        end = time.perf_counter_ns()
+        if pause:
+            time.sleep(LONGEST_PAUSE)
+        fetching = time.perf_counter_ns()
+        fetch(result)
+        (after_pause if pause else at_once).append(time.perf_counter_ns() - fetching)
+        took.append(end - begin)
+    return {"steps_ns": min(took), "late_ns": max(0, min(at_once) - min(after_pause))}
 
 
 def take_turn(step: Step, synchronize: Callable[[], None], repetitions: int, budget_ns: int) -> Dict[str, object]:

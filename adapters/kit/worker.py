@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Any, Callable, Dict, List
 
-from . import memory, timing, wire
+from . import memory, ran, timing, wire
 from .arrays import read_arrays, write_arrays
 from .interface import INTERFACE_VERSION, Network, Options, Unsupported
 from .lowering import NodeFailed
@@ -151,14 +151,12 @@ class Worker:
         write_arrays(outputs, loaded.to_onnx(loaded.network.parameters()))
         return {}
 
-    def do_warm_up(
-        self, network: int, what: str, scope: str, inputs: str, budget_ns: int, sample_ns: int
-    ) -> Dict[str, Any]:
+    def do_warm_up(self, network: int, what: str, scope: str, inputs: str, budget_ns: int) -> Dict[str, Any]:
         loaded = self.loaded[network]
         if what == "train":
             loaded.reset()
         step = loaded.step(what, scope, inputs)
-        return timing.warm_up(step, loaded.network.synchronize, budget_ns, sample_ns)
+        return timing.warm_up(step, loaded.network.synchronize, budget_ns)
 
     def do_turn(
         self, network: int, what: str, scope: str, inputs: str, repetitions: int, budget_ns: int
@@ -169,6 +167,19 @@ class Worker:
             loaded.reset()
         step = loaded.step(what, scope, inputs)
         return timing.take_turn(step, loaded.network.synchronize, repetitions, budget_ns)
+
+    def do_late_work(self, network: int, what: str, inputs: str, repetitions: int) -> Dict[str, Any]:
+        """Whether work goes on after the network said that it is done; see `timing.late_work`."""
+        loaded = self.loaded[network]
+        step = loaded.step(what, "device", inputs)
+        fetch = loaded.network.fetch if what == "infer" else loaded.network.loss
+        return timing.late_work(step, loaded.network.synchronize, fetch, repetitions)
+
+    def do_ran(self, network: int, what: str, inputs: str) -> Dict[str, Any]:
+        """What really ran: the network's own facts, the libraries in this process and the threads that work for it."""
+        loaded = self.loaded[network]
+        step = loaded.step(what, "device", inputs)
+        return {"facts": ran.facts(step, loaded.network.synchronize), "network": loaded.network.describe()}
 
     def do_memory(self, network: int, what: str, scope: str, inputs: str, steps: int) -> Dict[str, Any]:
         """The peaks of some steps alone, counted from a fresh start."""

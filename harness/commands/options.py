@@ -46,6 +46,17 @@ def numbers(given: list[str], option: str = "--value") -> dict[str, float]:
     return result
 
 
+def share(option: str, text: str) -> float:
+    """A percentage such as `1%` (or `1`) as a share: 0.01."""
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent < 100:
+        raise HarnessError(f"{option} {text}: a percentage between 0 and 100", f"For example: {option} 1%")
+    return percent / 100
+
+
 def words(text: str | None) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from harness.adapters import AdapterSpec
     from harness.journal import Fact, Journal
     from harness.runner import Plan
-    from harness.suite import Suite
+    from harness.suite import Settings, Suite
+
+#: Rounds of a comparison, where precision or time is what ends them.
+_NO_LIMIT = 10_000
 
 
 def run(
@@ -35,7 +38,7 @@ def run(
         typer.Option(help="Only these, comma-separated: names of the zoo or .onnx files.", rich_help_panel="What"),
     ] = None,
     scenarios: Annotated[
-        str | None, typer.Option(help="Only these: infer, train, coldstart, ease.", rich_help_panel="What")
+        str | None, typer.Option(help="Only these; `harness list scenarios` names them.", rich_help_panel="What")
     ] = None,
     batch: Annotated[
         str | None, typer.Option(help="These batches instead of the suite's: 1,16", rich_help_panel="What")
@@ -54,12 +57,32 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME=N", help="An input that is a setting, not data: sr=16000.", rich_help_panel="What"),
     ] = None,
+    precisions: Annotated[
+        str | None,
+        typer.Option(
+            help="Number formats to compare: fp32, tf32, bf16, fp16; comma-separated.", rich_help_panel="What"
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, or auto: the best that each adapter can use.", rich_help_panel="Where")
     ] = "auto",
     threads: Annotated[
-        int, typer.Option(min=0, help="CPU threads for each framework; 0 for all cores.", rich_help_panel="Where")
-    ] = 0,
+        str | None,
+        typer.Option(help="CPU threads for each framework: 1,2,4. Without: all cores.", rich_help_panel="Where"),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERCENT",
+            help="How exactly every ratio shall be known: 1% ends the rounds of a comparison when half of every 95 % "
+            "interval is at most that, or when the time for it is spent.",
+            rich_help_panel="Time",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Time for the rounds of one comparison instead of the suite's.", rich_help_panel="Time"),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,8 +124,9 @@ def run(
     """
     arguments = {
         "adapters": adapters or [], "suite": suite, "models": models, "scenarios": scenarios, "batch": batch,
-        "modes": modes, "shape": shape or [], "value": value or [], "device": device, "threads": threads,
-        "env": env or [], "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
+        "modes": modes, "precisions": precisions, "shape": shape or [], "value": value or [], "device": device,
+        "threads": threads, "precision": precision, "seconds": seconds, "env": env or [],
+        "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
     }  # fmt: skip
     if resume is not None:
         _resume(resume, out)
@@ -184,8 +208,10 @@ def _chosen(known: dict[str, AdapterSpec], wanted: list[str]) -> list[AdapterSpe
 
 def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]) -> Suite:
     """The suite with the command line's models, scenarios, batches, modes and threads instead of its own."""
+    from harness import suite as suites
     from harness import zoo
     from harness.scenarios import SCENARIOS
+    from harness.spec.precision import PRECISIONS
 
     scenarios = options.words(arguments["scenarios"])
     for scenario in scenarios:
@@ -200,22 +226,47 @@ def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]
     for mode in modes:
         if mode not in having:
             raise HarnessError(f"no chosen adapter has a mode {mode!r}", did_you_mean(mode, having))
-    batches = tuple(_batch(text) for text in options.words(arguments["batch"]))
+    precisions = tuple(options.words(arguments.get("precisions")))  # journals of older runs have none
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise HarnessError(f"unknown precision {precision!r}", did_you_mean(precision, PRECISIONS))
+    batches = tuple(_count("--batch", text) for text in options.words(arguments["batch"]))
+    threads = tuple(_count("--threads", text) for text in options.words(str(arguments["threads"] or "")))
     tables = [table for table in suite.comparisons if not scenarios or table.scenario in scenarios]
     missing = set(scenarios) - {table.scenario for table in tables}
     if missing:
-        raise HarnessError(f"suite {suite.name!r} has no scenario {min(missing)!r}", "Choose another suite.")
+        having_it = [name for name in suites.names() if _has(suites.load(name), min(missing))]
+        raise HarnessError(
+            f"suite {suite.name!r} has no scenario {min(missing)!r}", f"Choose --suite {' or '.join(having_it)}."
+        )
     narrowed = [
         replace(
             table,
             models=(models or table.models) if table.models else (),
             batches=(batches or table.batches),
             modes=(modes or table.modes),
-            threads=(arguments["threads"],) if arguments["threads"] else table.threads,
+            precisions=(precisions or table.precisions),
+            threads=(threads or table.threads),
         )
         for table in tables
     ]
-    return replace(suite, comparisons=tuple(narrowed))
+    return replace(suite, comparisons=tuple(narrowed), settings=_timed(suite.settings, arguments))
+
+
+def _has(suite: Suite, scenario: str) -> bool:
+    return any(table.scenario == scenario for table in suite.comparisons)
+
+
+def _timed(settings: Settings, arguments: dict[str, Any]) -> Settings:
+    """The suite's settings with the command line's precision and time."""
+    wanted, seconds = arguments.get("precision"), arguments.get("seconds")
+    if wanted is not None:
+        settings = replace(settings, precision=options.share("--precision", wanted), max_rounds=_NO_LIMIT)
+    if seconds is not None:
+        if not seconds > 0:
+            raise HarnessError(f"--seconds {seconds:g}: the time for a comparison is more than 0")
+        settings = replace(settings, comparison_seconds=seconds, max_rounds=_NO_LIMIT)
+    return settings
 
 
 def _check_files(suite: Suite, shapes: dict[str, int], values: dict[str, float]) -> None:
@@ -237,9 +288,9 @@ def _check_files(suite: Suite, shapes: dict[str, int], values: dict[str, float])
         )
 
 
-def _batch(text: str) -> int:
+def _count(option: str, text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise HarnessError(f"--batch {text}: a batch is a whole number, 1 or more")
+        raise HarnessError(f"{option} {text}: each is a whole number, 1 or more")
     return int(text)
 
 

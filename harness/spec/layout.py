@@ -25,6 +25,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+import numpy
+
 from harness.collector import collector_paused
 from harness.kit import program as kit
 
@@ -120,7 +122,7 @@ class _Planner:
             nodes=tuple(nodes),
             tensors={**stored, **self.tensors},
             training=training,
-            weights={name: stored[name].from_onnx(array) for name, array in self.program.weights.items()},
+            weights={name: _viewed(array, stored[name].permutation) for name, array in self.program.weights.items()},
         )
 
     # Forms
@@ -301,6 +303,11 @@ class _Planner:
             return False
         self.forms[result] = {form: self._as(name, held)}
         return True
+
+
+def _viewed(array: numpy.ndarray, form: Form | None) -> numpy.ndarray:
+    """An array in a form, not copied: weights can be large, and a bundle holds them in ONNX's order anyway."""
+    return array if form is None else numpy.transpose(array, form)
 
 
 def _moves_only_ones(perm: Sequence[int], shape: Sequence[int]) -> bool:

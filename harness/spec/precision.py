@@ -1,8 +1,8 @@
 """A Program in a lower precision: its tensors are of that type, so that it means the same in every framework.
 
 `fp32` and `tf32` leave a Program as it is: tf32 is how a device multiplies float32 (see `kit.interface.Options`).
-`bf16` and `fp16` turn every float32 tensor inside into that type; inputs and outputs stay float32 and are converted at the
-edges, so that every precision is fed and judged alike.
+`bf16` and `fp16` turn every float32 tensor inside into that type. Inputs and outputs stay float32 and are
+converted at the edges, so that every precision is fed and judged alike.
 """
 
 from __future__ import annotations

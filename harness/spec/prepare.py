@@ -67,8 +67,24 @@ class Workload:
         shape = planned or program
         ops = [(node.op, node.inputs, node.outputs) for node in shape.nodes]
         key = _digest(self._key, wanted_layout, wanted_precision, ops, bundle.FORMAT)
-        folder = home() / "bundles" / f"{self._name}-{key}"
-        return Bundle(bundle.write(program, folder, planned), program, special.rewritten)
+        shelf = home() / "bundles" / f"{self.model.name}-{self._weights_key(program)}"
+        folder = bundle.write_on_shelf(program, shelf, f"{self.purpose}-b{self.batch}-{key}", planned)
+        return Bundle(folder, program, special.rewritten)
+
+    def _weights_key(self, program: Program) -> str:
+        """A digest of a Program's initializers. An array that is the file's own is known by the file's digest, which
+        spares reading a gigabyte again."""
+        own = self.model.weights
+        identities = [
+            (
+                tensor.name,
+                tensor.dtype,
+                tensor.shape,
+                "" if array is own.get(tensor.name) else hashlib.sha256(arrays.carried(array).data).hexdigest(),
+            )
+            for tensor, array in ((tensor, program.weights[tensor.name]) for tensor in program.initializers)
+        ]
+        return _digest(self.model.sha256, sorted(identities), bundle.FORMAT)
 
     def inputs(self) -> Path:
         """Where the inputs lie (for `kit.arrays.read_arrays`), in the ONNX layout."""
