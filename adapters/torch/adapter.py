@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 from typing import Any, Callable, Dict, List, Sequence
 
@@ -14,9 +13,9 @@ import torch
 from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.lowering import lower, operators_of
 from ..kit.program import Program, Tensor
-from . import attention, image, ops, quantization, recurrent, search, shapes, signals, state
+from . import attention, image, ops, quantization, recurrent, search, settings, shapes, signals, state
 from .capture import Captured
-from .dtypes import cast, to_array, to_tensor, torch_type
+from .dtypes import to_array, to_tensor, torch_type
 from .fusion import FUSED, fuse
 from .inplace import overwrite
 from .likeness import repeated
@@ -28,13 +27,12 @@ for module in (ops, shapes, recurrent, image, attention, quantization, signals, 
     OPERATORS.update(operators_of(module))
 
 MODES = ("eager", "compiled", "cudagraphs")
-PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
 class TorchAdapter(Adapter):
     def __init__(self):
-        if torch.get_num_interop_threads() != 1:
-            torch.set_num_interop_threads(1)
+        settings.start()
 
     def version(self) -> str:
         return torch.__version__
@@ -55,51 +53,23 @@ class TorchAdapter(Adapter):
 
     def load(self, program: Program, device: str, options: Options) -> Network:
         _check(program, device, options)
-        _set_flags(options)
+        settings.use(options)
         kind = TrainingNetwork if program.training else InferenceNetwork
         return kind(program, torch.device(device), options)
 
     def describe(self) -> Dict[str, Any]:
-        facts = {
-            "threads": torch.get_num_threads(),
-            "interop_threads": torch.get_num_interop_threads(),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-            "mkldnn": torch.backends.mkldnn.is_available(),
-            "mkl": torch.backends.mkl.is_available(),
-            "openmp": torch.backends.openmp.is_available(),
-            "blas": re.findall(r"BLAS_INFO=(\w+)", torch.__config__.show()),
-            "mkldnn_version": re.findall(r"MKL-DNN v([\d.]+)", torch.__config__.show()),
-            "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        }
-        if torch.version.cuda:
-            facts.update(
-                cuda=torch.version.cuda,
-                cuda_architectures=torch.cuda.get_arch_list(),
-                cudnn=torch.backends.cudnn.version(),
-                cudnn_enabled=torch.backends.cudnn.enabled,
-                cudnn_benchmark=torch.backends.cudnn.benchmark,
-                matmul_tf32=torch.backends.cuda.matmul.allow_tf32,
-                cudnn_tf32=torch.backends.cudnn.allow_tf32,
-            )
-        return facts
+        return settings.describe()
 
 
 def _check(program: Program, device: str, options: Options) -> None:
     """Refuse what cannot be honoured here."""
+    settings.check(device, options)
     if options.mode not in MODES:
         raise Unsupported(f"no mode {options.mode!r}; there are {', '.join(MODES)}")
     if options.precision not in PRECISIONS:
         raise Unsupported(f"no precision {options.precision!r}; there are {', '.join(PRECISIONS)}")
-    if device not in ("cpu", "cuda"):
-        raise Unsupported(f"no device {device!r}; there are cpu and cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise Unsupported("this torch finds no CUDA device")
     if device == "cpu" and options.mode == "cudagraphs":
         raise Unsupported("mode 'cudagraphs' needs a CUDA device")
-    if options.precision == "tf32" and (device == "cpu" or torch.cuda.get_device_capability() < (8, 0)):
-        raise Unsupported("TF32 needs a CUDA device of compute capability 8.0 or more")
-    if program.training and options.precision in ("bf16", "fp16"):
-        raise Unsupported(f"training in {options.precision}: ONNX's optimizer formulas are kept in float32")
     if options.mode == "compiled":
         _check_compiler(device)
 
@@ -112,32 +82,14 @@ def _check_compiler(device: str) -> None:
         raise Unsupported(f"mode 'compiled' needs a C++ compiler, and none is here (looked for {', '.join(names)})")
 
 
-_flags: List[Options] = []
-
-
-def _set_flags(options: Options) -> None:
-    """Set what torch keeps for the whole process, unless the last network that ran wanted the same."""
-    if _flags == [options]:
-        return
-    _flags[:] = [options]
-    tf32 = options.precision == "tf32"
-    torch.set_num_threads(options.threads)
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.enabled = options.cudnn
-    # Shapes are static, so that cuDNN's search runs once a layer, while warming up; those who know set it.
-    torch.backends.cudnn.benchmark = True
-
-
 class _TorchNetwork(Network):
     """What inference and training have in common: the traced module and the way in and out of the device."""
 
     def __init__(self, program: Program, device: torch.device, options: Options):
         self.program, self.device, self.options = program, device, options
-        self.float = PRECISIONS[options.precision]
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> List[torch.Tensor]:
-        _set_flags(self.options)
+        settings.use(self.options)
         return [self._tensor(arrays[tensor.name], tensor) for tensor in self.program.inputs]
 
     def synchronize(self) -> None:
@@ -145,17 +97,10 @@ class _TorchNetwork(Network):
             torch.cuda.synchronize()
 
     def memory(self) -> Dict[str, int]:
-        if self.device.type != "cuda":
-            return {}
-        statistics = torch.cuda.memory_stats()
-        return {
-            "allocated_bytes": statistics["allocated_bytes.all.current"],
-            "peak_bytes": statistics["allocated_bytes.all.peak"],
-        }
+        return settings.memory(self.device)
 
     def reset_peak(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        settings.reset_peak(self.device)
 
     def describe(self) -> Dict[str, Any]:
         return {
@@ -172,15 +117,10 @@ class _TorchNetwork(Network):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _type(self, tensor: Tensor) -> torch.dtype:
-        """The element type that a tensor of the Program has here."""
-        dtype = torch_type(tensor.dtype)
-        return self.float if dtype == torch.float32 else dtype
-
     def _tensor(self, array: numpy.ndarray, tensor: Tensor) -> torch.Tensor:
         if tuple(array.shape) != tensor.shape:
             raise ValueError(f"{tensor.name}: shape {list(array.shape)} was given, {list(tensor.shape)} is wanted")
-        return cast(to_tensor(array, torch_type(tensor.dtype), self.device), self._type(tensor))
+        return to_tensor(array, torch_type(tensor.dtype), self.device)
 
     def _tracer(self) -> Tracer:
         return Tracer(self.device, self.options.mode)
@@ -188,14 +128,12 @@ class _TorchNetwork(Network):
     def _trace(self, program: Program, tracer: Tracer, values: Dict[str, Any], results: List[str]) -> None:
         """Fill in the inputs and the constants, lower, and keep the module that computes `results`."""
         for tensor in program.inputs:
-            values[tensor.name] = tracer.input(tensor.name, repeated(tensor.shape, self._type(tensor)))
+            values[tensor.name] = tracer.input(tensor.name, repeated(tensor.shape, torch_type(tensor.dtype)))
         for tensor in program.initializers:
             if tensor.name not in values:
                 values[tensor.name] = self._tensor(program.weights[tensor.name], tensor)
         operators = dict(OPERATORS, RunningBatchNormalization=state.RunningBatchNormalization, **FUSED)
         self._lowered = program = fuse(program)
-        if self.float != torch.float32:
-            operators["Cast"] = _narrowed_cast(self.float)
         with torch.device(self.device):
             lower(program, operators, values, self._expect)
         self.module = tracer.finish([values[name] for name in results], state.changes_state)
@@ -214,22 +152,12 @@ class _TorchNetwork(Network):
         """A node's result, which has to be of the shape and type that ONNX says."""
         if is_sized_by_data(result):
             result = sized(result, tensor.shape)
-        if tuple(result.shape) != tensor.shape or result.dtype != self._type(tensor):
+        if tuple(result.shape) != tensor.shape or result.dtype != torch_type(tensor.dtype):
             raise Unsupported(
                 f"{tensor.name} became {result.dtype} {list(result.shape)} here; ONNX says {tensor.dtype} "
                 f"{list(tensor.shape)}"
             )
         return result
-
-
-def _narrowed_cast(dtype: torch.dtype) -> Callable:
-    """Cast in a network that computes in less than float32: what the file calls float32 is of that type."""
-    name = {torch.bfloat16: "bfloat16", torch.float16: "float16"}[dtype]
-
-    def narrowed_cast(x, *, to, saturate=1, round_mode="up"):
-        return ops.Cast(x, to=name if to == "float32" else to, saturate=saturate, round_mode=round_mode)
-
-    return narrowed_cast
 
 
 class InferenceNetwork(_TorchNetwork):
@@ -249,10 +177,7 @@ class InferenceNetwork(_TorchNetwork):
             return self._forward(*staged)
 
     def fetch(self, outputs: List[torch.Tensor]) -> Dict[str, numpy.ndarray]:
-        return {
-            tensor.name: to_array(cast(output, torch_type(tensor.dtype)))
-            for tensor, output in zip(self.program.outputs, outputs)
-        }
+        return {tensor.name: to_array(output) for tensor, output in zip(self.program.outputs, outputs)}
 
 
 class TrainingNetwork(_TorchNetwork):

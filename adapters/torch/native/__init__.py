@@ -1,0 +1,1 @@
+"""Networks as they are written by hand in PyTorch, one file a model. `_common.py` makes them kit Networks."""
