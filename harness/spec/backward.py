@@ -242,7 +242,7 @@ def saved(flow: Dataflow, gradients: Gradients) -> Saved:
 
 
 def _charged(flow: Dataflow, choices: list[_Choice]) -> list[Aside]:
-    """The cheapest way of each choice. Its bytes begin when the forward pass has done with all its tensors, or these would
+    """The cheapest way of each choice. Its bytes begin when the forward pass has done with its tensors, or these would
     count twice."""
     sharers = Counter(memory for choice in choices for memory in choice.memories)
     charged = []
@@ -250,5 +250,5 @@ def _charged(flow: Dataflow, choices: list[_Choice]) -> list[Aside]:
         costs = [flow.bytes(memory) // sharers[memory] for memory in choice.memories]
         costs += [] if choice.own_bytes is None else [choice.own_bytes]
         last = [flow.last_reader(memory) for memory in choice.memories]
-        charged.append(Aside(choice.node, choice.node, min(costs, default=0)))
+        charged.append(Aside(choice.node, max([choice.node, *last]) + 1, min(costs, default=0)))
     return charged
