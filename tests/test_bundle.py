@@ -47,6 +47,36 @@ def test_a_channels_last_bundle_keeps_onnx_weights_and_turns_them_when_it_is_rea
         numpy.testing.assert_array_equal(tensor.to_onnx(read.weights[tensor.name]), made.weights[tensor.name])
 
 
+def test_bundles_of_one_model_share_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    source = models.load(zoo.path("lenet5", Path()))
+    first, other, trained = (Workload(source, *wanted, 0) for wanted in (("infer", 1), ("infer", 3), ("train", 3)))
+    wanted = ("channels-first", "channels-last")
+    found = {(made, layout): made.bundle(None, layout) for made in (first, other, trained) for layout in wanted}
+    assert len({bundle.folder for bundle in found.values()}) == 6
+    assert len([*tmp_path.rglob("weights.bin")]) == 1
+    for (made, _), written in found.items():
+        read = program.read_program(str(written.folder))
+        assert [tensor.shape[0] for tensor in read.inputs] == [made.batch] * len(read.inputs)
+        for tensor in read.initializers:
+            right = made.program.weights[tensor.name]
+            numpy.testing.assert_array_equal(tensor.to_onnx(read.weights[tensor.name]), right)
+        onnx.checker.check_model(onnx.load(read.onnx_path()))
+
+
+def test_bundles_of_other_precision_or_of_other_weights_share_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    workload = Workload(models.load(zoo.path("lenet5", Path())), "infer", 1, 0)
+    workload.bundle(None, "channels-first")
+    workload.bundle(None, "channels-first", "bf16")
+    proto = onnx.load(zoo.path("lenet5", Path()))
+    del proto.training_info[:]
+    Workload(from_proto(proto, "lenet5"), "infer", 1, 0).bundle(None, "channels-first")
+    assert len([*tmp_path.rglob("weights.bin")]) == 3
+
+
 @pytest.mark.parametrize("name", ["mlp", "lenet5", "depthwise"])
 def test_the_onnx_file_in_a_bundle_gives_the_same_answers_as_the_model(name: str, tmp_path: Path) -> None:
     made = small(name, "infer")
@@ -62,7 +92,7 @@ def test_the_onnx_file_in_a_bundle_gives_the_same_answers_as_the_model(name: str
 def test_a_bundle_of_another_format_is_refused(tmp_path: Path) -> None:
     folder = bundle.write(small("mlp", "infer"), tmp_path / "bundle")
     text = (folder / "program.json").read_text()
-    (folder / "program.json").write_text(text.replace('"format": 1', '"format": 99'))
+    (folder / "program.json").write_text(text.replace(f'"format": {bundle.FORMAT}', '"format": 99'))
     with pytest.raises(ValueError, match="format 99"):
         program.read_program(str(folder))
 

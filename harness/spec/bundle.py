@@ -4,9 +4,9 @@ program.json   the Program (adapters/kit/program.py reads it)
 weights.bin    its initializers, raw, in the ONNX layout; mapped by workers, never copied
 model.onnx     the same Program as an ONNX file whose weights are in weights.bin
 
-Programs that have the same initializers (of another layout, batch or purpose) share weights.bin on a shelf: a folder that
-holds it and, for each of them, NAME.onnx and the folder NAME with its program.json. (Links would be simpler, but what
-reads ONNX refuses external data that are links, symbolic or hard.)
+Programs that have the same initializers (of another layout, batch or purpose) share weights.bin on a shelf: a folder
+that holds it and, for each of them, NAME.onnx and the folder NAME with its program.json. (Links would be simpler, but
+what reads ONNX refuses external data that are links, symbolic or hard.)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _onnx_file(source: Program) -> bytes:
     _embed_packed(model, source.weights)
     lengths = {tensor.name: _carried_bytes(tensor) for tensor in source.initializers}
     set_external(model, _WEIGHTS, _offsets(source), lengths)
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _embed_packed(model: ModelProto, weights: dict[str, numpy.ndarray]) -> None:

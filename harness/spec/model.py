@@ -55,13 +55,12 @@ class Model:
 
 def load(path: Path) -> Model:
     """Read and check an ONNX file. Raises HarnessError that says what is wrong with it and where."""
-    proto = _parse(path)
+    proto, sha256 = _parse(path)
     _check_bounds(proto.graph, path)
     for training in proto.training_info:
         _check_bounds(training.algorithm, path)
     _densify(proto.graph, path)
-    sha256 = hashlib.sha256(path.read_bytes())
-    weights = _hold_weights(proto.graph, path, sha256)
+    proto, weights = _hold_weights(proto, path, sha256)
     sort_nodes(proto.graph, path)
     _check_onnx(proto, path)
     return Model(path.stem, path, sha256.hexdigest(), proto, weights)
@@ -70,11 +69,11 @@ def load(path: Path) -> Model:
 def from_proto(proto: ModelProto, name: str) -> Model:
     """A model that was made in memory; checked like a file."""
     path = Path(f"{name}.onnx")
-    kept = ModelProto()
-    kept.CopyFrom(proto)
-    _check_bounds(kept.graph, path)
+    copy = ModelProto()
+    copy.CopyFrom(proto)
+    _check_bounds(copy.graph, path)
     sha256 = hashlib.sha256(proto.SerializeToString(deterministic=True))
-    weights = _hold_weights(kept.graph, path, sha256)
+    kept, weights = _hold_weights(copy, path, sha256)
     sort_nodes(kept.graph, path)
     _check_onnx(kept, path)
     return Model(name, path, sha256.hexdigest(), kept, weights)
@@ -168,7 +167,8 @@ def node_label(node: NodeProto) -> str:
     return f"{node.op_type} ({node.name or (node.output[0] if node.output else 'unnamed')})"
 
 
-def _parse(path: Path) -> ModelProto:
+def _parse(path: Path) -> tuple[ModelProto, hashlib._Hash]:
+    """The model in a file, and the digest of the file."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "there is no such file"
         raise HarnessError(
@@ -180,14 +180,15 @@ def _parse(path: Path) -> ModelProto:
             f"{path}: {size:,} bytes; a protobuf file ends at {MAX_FILE_BYTES:,}",
             "Save it with its weights as external data: onnx.save(model, path, save_as_external_data=True).",
         )
+    data = path.read_bytes()
     proto = ModelProto()
     try:
-        proto.ParseFromString(path.read_bytes())
+        proto.ParseFromString(data)
     except DecodeError:
         raise HarnessError(f"{path}: not an ONNX file, or a truncated one", "Export or download it again.") from None
     if not proto.ir_version or not proto.HasField("graph"):
         raise HarnessError(f"{path}: not an ONNX file: it holds no graph", "Export or download it again.")
-    return proto
+    return proto, hashlib.sha256(data)
 
 
 def _check_bounds(graph: GraphProto, path: Path) -> None:
@@ -265,10 +266,13 @@ def _densify(graph: GraphProto, path: Path) -> None:
     del graph.sparse_initializer[:]
 
 
-def _hold_weights(graph: GraphProto, path: Path, sha256: hashlib._Hash) -> dict[str, numpy.ndarray]:
-    """Take the larger initializers out of the graph; leave their type and shape."""
+def _hold_weights(proto: ModelProto, path: Path, sha256: hashlib._Hash) -> tuple[ModelProto, dict[str, numpy.ndarray]]:
+    """A model whose larger initializers are only their type and shape, and the arrays of those.
+
+    The model is made anew: the old one's memory is one piece, and lives as long as any part of it.
+    """
     weights = {}
-    for tensor in graph.initializer:
+    for tensor in proto.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             array = _external(tensor, path)
             sha256.update(numpy.ascontiguousarray(array).view("u1").reshape(-1).data)
@@ -281,7 +285,7 @@ def _hold_weights(graph: GraphProto, path: Path, sha256: hashlib._Hash) -> dict[
         stub.data_location = TensorProto.EXTERNAL
         stub.external_data.add(key="location", value=_HELD)
         tensor.CopyFrom(stub)
-    return weights
+    return ModelProto.FromString(proto.SerializeToString()), weights
 
 
 def _external(tensor: TensorProto, path: Path) -> numpy.ndarray:
