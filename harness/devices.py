@@ -60,12 +60,12 @@ def _ask(pynvml: Any) -> Devices:
     version = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
     cuda = (version // 1000, version % 1000 // 10)
     found = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-    visible = tuple(gpu for gpu in found if _visible(gpu.index))
+    usable = tuple(gpu for gpu in found if visible(gpu.index))
     if not found:
         return Devices((), driver, cuda, "no NVIDIA GPU: NVML says there is none")
-    if not visible:
+    if not usable:
         return Devices((), driver, cuda, "no NVIDIA GPU: CUDA_VISIBLE_DEVICES hides all of them")
-    return Devices(visible, driver, cuda)
+    return Devices(usable, driver, cuda)
 
 
 def _gpu(pynvml: Any, index: int) -> Gpu:
@@ -79,7 +79,7 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _visible(index: int) -> bool:
+def visible(index: int) -> bool:
     """Whether CUDA_VISIBLE_DEVICES lets a process use a GPU. Identifiers other than numbers are not judged."""
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
     if value is None:
