@@ -42,12 +42,14 @@ for _module in (ops, ops_shape, ops_nn, ops_image, ops_loss, ops_quantized, ops_
 
 class Graph:
     """A Program as symbols. values: every tensor of it. updates: {initializer: Value} of `training.updates`, without
-    those in `running`, the statistics that BatchNorm shall update by itself. forms: how weights are kept.
+    those in `running`, the statistics that BatchNorm shall update by itself. forms, packs: how weights are kept.
     """
 
-    def __init__(self, program, forms, running=frozenset()):
+    def __init__(self, program, forms, packs, running=frozenset()):
         self._program = program
         self._forms = forms
+        self._packs = packs
+        self._vectors = {}
         self._running = running
         uses = _uses(program)
         masked = _masked(program) if program.training else ()
@@ -88,8 +90,20 @@ class Graph:
             return symbols.variable(tensor.name, tensor.shape, tensor.dtype, **facts)
         kept = None if array is None else form.to_mxnet(array)
         shape = form.shape(tensor.shape)
-        stored = symbols.variable(tensor.name, shape, tensor.dtype, array=kept, fixed=facts["fixed"])
-        return Value(form.restore(stored).symbol, tensor.shape, tensor.dtype, stored=stored, **facts)
+        packed = self._vector(tensor.name)
+        if packed is None:
+            stored = symbols.variable(tensor.name, shape, tensor.dtype, array=kept, fixed=facts["fixed"])
+        else:
+            stored = self._packs[tensor.name].restore(packed, tensor.name)
+        restored = form.restore(stored).symbol
+        return Value(restored, tensor.shape, tensor.dtype, stored=stored, packed=packed, **facts)
+
+    def _vector(self, name):
+        """The vector in which a weight lies packed, or None."""
+        pack = self._packs.get(name)
+        if pack is not None and pack not in self._vectors:
+            self._vectors[pack] = symbols.variable(pack.name, (pack.size,), "float32")
+        return self._vectors.get(pack)
 
 
 def _without(program, tensors):
@@ -160,11 +174,12 @@ class MXNetNetwork(Network):
         cudnn = context.device_type == "gpu" and options.cudnn
         running = _running_statistics(program) if program.training else set()
         self._forms = storage.plan(program, running if cudnn else ())
-        graph = Graph(program, self._forms)
+        self._packs = storage.packs(program)
+        graph = Graph(program, self._forms, self._packs)
         outputs = self._kept_apart(graph.values) if options.mode == "fused" else graph.values
         self._symbols = {"infer": _group([outputs[tensor.name] for tensor in program.outputs])}
         if program.training:
-            step = Graph(program, self._forms, running)
+            step = Graph(program, self._forms, self._packs, running)
             updates = [F.BlockGrad(value) for value in step.updates.values()]
             self._symbols["train"] = _group([step.values[program.training.loss]] + updates)
             self._kept = sorted(running)
@@ -193,9 +208,13 @@ class MXNetNetwork(Network):
         training = self._program.training
         if training:
             names.update(training.parameters, training.updates)
-        for tensor in self._program.initializers:
-            if tensor.name in names:
-                arrays[tensor.name] = self._to_mxnet(tensor.name, self._program.weights[tensor.name])
+        for name, array in self._program.weights.items():
+            pack = self._packs.get(name)
+            if pack is not None:
+                vector = arrays.setdefault(pack.name, numpy.empty(pack.size, numpy.float32))
+                pack.put(vector, name, self._to_mxnet(name, array))
+            elif name in names:
+                arrays[name] = self._to_mxnet(name, array)
         return {name: self._array(array) for name, array in arrays.items()}
 
     def _fused(self, symbol):
@@ -209,7 +228,7 @@ class MXNetNetwork(Network):
         return symbol.optimize_for("MKLDNN", arguments, statistics, self._context)
 
     def _prepare_training(self, training, updated):
-        parameters = [self._arrays[name] for name in training.parameters]
+        parameters = list({id(array): array for array in map(self._kept_array, training.parameters)}.values())
         for array in parameters:
             array.attach_grad()
         self._optimizer = optimizers.make(training.optimizer, parameters, [array.grad for array in parameters])
@@ -221,8 +240,16 @@ class MXNetNetwork(Network):
     def _to_mxnet(self, name, array):
         return self._forms[name].to_mxnet(array) if name in self._forms else array
 
-    def _to_onnx(self, name, array):
-        array = array.asnumpy()
+    def _kept_array(self, name):
+        """The array in which a weight lies, alone or packed."""
+        return self._arrays[self._packs[name].name if name in self._packs else name]
+
+    def _read(self, name, gradient=False):
+        """A weight or its gradient as ONNX has it."""
+        array = self._kept_array(name)
+        array = (array.grad if gradient else array).asnumpy()
+        if name in self._packs:
+            array = self._packs[name].get(array, name)
         return self._forms[name].to_onnx(array) if name in self._forms else array
 
     def _executable(self, symbol):
@@ -272,15 +299,19 @@ class MXNetNetwork(Network):
         self._backward(staged)
         for array, before in kept:
             before.copyto(array)
-        return {name: self._to_onnx(name, self._arrays[name].grad) for name in self._program.training.parameters}
+        return {name: self._read(name, gradient=True) for name in self._program.training.parameters}
 
     def parameters(self):
         training = self._program.training
-        return {name: self._to_onnx(name, self._arrays[name]) for name in (*training.parameters, *training.updates)}
+        return {name: self._read(name) for name in (*training.parameters, *training.updates)}
 
     def set_parameters(self, arrays):
         for name, array in arrays.items():
-            self._arrays[name][:] = self._to_mxnet(name, array)
+            array = self._to_mxnet(name, array)
+            if name in self._packs:
+                self._packs[name].put(self._kept_array(name), name, array)
+            else:
+                self._arrays[name][:] = array
         self._optimizer.reset()
 
     def describe(self):

@@ -110,8 +110,11 @@ class Layer:
         return self._result(F.reverse(y, axis=0) if self.backwards else y, outputs[1:])
 
     def _packed(self):
-        """All weights in one vector, as MXNet wants them: matrices, direction by direction, then biases."""
+        """All weights in one vector, as MXNet wants them: matrices, direction by direction, then biases. Where they
+        are kept so, they are this layer's alone."""
         b = self.b
+        if self.w.packed is not None:
+            return self.w.packed
         if b is None:
             b = constant(numpy.zeros((self.directions, 2 * self.w.shape[1]), self.w.dtype))
         w, r, b = (self._in_order(*pair) for pair in ((self.w, 1), (self.r, 1), (b, 2)))

@@ -8,6 +8,8 @@ cuDNN's running variance is the unbiased one, ONNX's the population's: kept n/(n
 
 from __future__ import annotations
 
+import collections
+
 import numpy
 
 from ..kit.interface import Unsupported
@@ -88,6 +90,58 @@ class Gates(Form):
 
     def _rows(self, extent, order):
         return numpy.arange(extent).reshape(len(self.order), -1)[order].reshape(-1)
+
+
+class Pack:
+    """The trained weights of one recurrent layer in the one vector that MXNet's RNN operator wants.
+
+    First the matrices, direction by direction, then the biases, all in the forms of `forms`. Packing them in every
+    step would cost more than the layer itself. members: {initializer: its shape}, in the order of the node's inputs.
+    """
+
+    def __init__(self, members):
+        self.shapes = members
+        self.name = "packed:" + ",".join(members)
+        (w, w_shape), (r, r_shape), (b, b_shape) = members.items()
+        self._places = {w: [], r: [], b: []}
+        self.size = 0
+        for name, shape in [(w, w_shape), (r, r_shape)] * w_shape[0] + [(b, (1,) + b_shape)]:
+            extent = int(numpy.prod(shape[1:]))
+            self._places[name].append(slice(self.size, self.size + extent))
+            self.size += extent
+
+    def put(self, vector, name, array):
+        """Write one member, in MXNet's form, into a vector (numpy's or MXNet's)."""
+        places = self._places[name]
+        for place, part in zip(places, numpy.reshape(array, (len(places), -1))):
+            vector[place] = part
+
+    def get(self, vector, name):
+        """One member of a numpy vector, in MXNet's form."""
+        return numpy.concatenate([vector[place] for place in self._places[name]]).reshape(self.shapes[name])
+
+    def restore(self, value, name):
+        """`get` on a Value."""
+        parts = [F.slice_axis(value, axis=0, begin=p.start, end=p.stop) for p in self._places[name]]
+        whole = parts[0] if len(parts) == 1 else F.Concat(*parts, dim=0, num_args=len(parts))
+        return F.Reshape(whole, shape=self.shapes[name])
+
+
+def packs(program):
+    """{initializer: Pack} for the layers whose trained weights are best kept packed."""
+    found, training = {}, program.training
+    reads = collections.Counter(name for node in program.nodes for name in node.inputs)
+    for node in program.nodes if training else ():
+        names = node.inputs[1:4]
+        if (
+            _is_fused(node)
+            and len(names) == 3
+            and set(names) <= set(training.parameters)
+            and all(reads[name] == 1 and program.tensors[name].dtype == "float32" for name in names)
+        ):
+            pack = Pack({name: program.tensors[name].shape for name in names})
+            found.update((name, pack) for name in names)
+    return found
 
 
 def plan(program, unbiased):

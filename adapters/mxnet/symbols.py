@@ -28,20 +28,22 @@ class Value:
 
     array: the numbers, where they are the same in every run, else None.
     stored: the same weight in the form in which MXNet's fused operators want it, or None (see storage.py).
+    packed: the vector in which it lies packed with its layer's other weights, or None (see storage.py).
     running: whether it is a running statistic that BatchNorm itself may update, once per training step.
     linear: (data, weight) where it is FullyConnected without a bias and used only once, else None.
     fixed: whether the network trains, but nothing that depends on a parameter is in this.
     masked: whether the network trains, and may hold rows of nothing but -inf here, by a mask.
     """
 
-    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "running", "fixed", "linear", "masked")
+    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "packed", "running", "fixed", "linear", "masked")
 
-    def __init__(self, symbol, shape, dtype, array=None, stored=None, running=False, fixed=False):
+    def __init__(self, symbol, shape, dtype, array=None, stored=None, packed=None, running=False, fixed=False):
         self.symbol = symbol
         self.shape = tuple(shape)
         self.dtype = dtype
         self.array = array
         self.stored = stored
+        self.packed = packed
         self.running = running
         self.fixed = fixed
         self.linear = None

@@ -29,9 +29,9 @@ class Kept:
         self._to_mxnet, self._to_onnx, self._at = to_mxnet, to_onnx, at
 
     def put(self, array):
-        place = self.parameter.data()[self._at]
+        data = self.parameter.data()
         array = self._to_mxnet(array) if self._to_mxnet else array
-        place[:] = numpy.reshape(array, place.shape)
+        data[self._at] = numpy.reshape(array, data[self._at].shape)
 
     def get(self, array, shape):
         """The Program's array, from the Parameter's data or gradient."""
@@ -98,7 +98,7 @@ class GluonNetwork(Network):
         return loss
 
     def loss(self, value):
-        return value.asscalar()
+        return float(value.asscalar())
 
     def gradients(self, staged):
         training = self._program.training
