@@ -101,6 +101,7 @@ class LiveCell:
     curve: list[float] = field(default_factory=list)
     parameters_trained: int | None = None
     repetitions: int = 1
+    settled: bool | None = None
     settle_ns: int | None = None
     tally: Tally = field(default_factory=Tally)
     peaks: dict[str, Any] = field(default_factory=dict)

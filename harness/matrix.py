@@ -15,7 +15,7 @@ from harness.suite import Comparisons, Suite
 PREFERRED_BASELINE = "torch"
 
 #: What the networks of a scenario are made for, where that is not what the scenario's name says.
-_PURPOSES = {"coldstart": ("infer",), "native": ("infer", "train")}
+_PURPOSES = {"coldstart": ("infer",), "roof": ("infer",), "native": ("infer", "train")}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import pandas
 from harness import journal, matrix
 from harness.errors import HarnessError, did_you_mean
 from harness.journal import Fact
-from harness.measure import statistics
+from harness.kit import wire
+from harness.measure import roofline, statistics
 from harness.measure.statistics import Estimate
 
 #: The adapter that does nothing: its time is the harness's own, so it is compared with nobody.
@@ -60,12 +61,25 @@ CELL_COLUMNS = {
     "ratio_ci_high": _FLOAT,
     "baseline": _TEXT,
     "verdict": _TEXT,
+    "detectable": _FLOAT,
     "contended_samples": _COUNT,
     "peak_host_bytes": _COUNT,
     "peak_allocator_bytes": _COUNT,
+    "peak_cgroup_bytes": _COUNT,
+    "peak_device_bytes": _COUNT,
+    "floor_bytes": _COUNT,
+    "contradictions": _OBJECT,
     "max_relative_error": _FLOAT,
     "parameters_trained": _COUNT,
     "flops": _COUNT,
+    "step_flops": _COUNT,
+    "traffic_bytes": _COUNT,
+    "flops_per_s": _FLOAT,
+    "compute_share": _FLOAT,
+    "memory_share": _FLOAT,
+    "joules_per_step": _FLOAT,
+    "settled": _FLAG,
+    "settle_ns": _FLOAT,
     "spawn_ns": _FLOAT,
     "import_ns": _FLOAT,
     "load_ns": _FLOAT,
@@ -124,8 +138,8 @@ MODEL_COLUMNS = {
     "flops": _COUNT,
 }
 
-_TIMES = [name for name in CELL_COLUMNS if name.endswith("_ns")]
-_COMPARED = ["ratio", "ratio_ci_low", "ratio_ci_high"]
+_TIMES = [name for name in CELL_COLUMNS if name.endswith("_ns") and name != "settle_ns"]
+_COMPARED = ["ratio", "ratio_ci_low", "ratio_ci_high", "detectable"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,9 @@ class Run:
     cells: one row per cell; `median_ns` is the median over rounds of a round's median sample, with its 95 %
     interval; p90 and p99 are over samples; `samples` counts the timed ones and `contended_samples` those of them
     that waited for a CPU, which are left out of the figures unless the cell is `contended`; `ratio` is the
-    cell's time over the baseline's. samples: one row per sample, all of them; `used` ones made the figures.
+    cell's time over the baseline's; `detectable` the least difference from 1 that data as noisy as these would most
+    likely have shown; `settle_ns` how long the steps took to settle; the shares are of what the machine can do at most
+    (`measure.roofline`). samples: one row per sample, all of them; `used` ones made the figures.
     conformance: one row per case of the board and adapter: its outcome, the operator that an adapter refused, and by
     which road the operators reached the framework. facts: the journal's line of kind "run".
     """
@@ -321,6 +337,7 @@ def _cells(facts: list[Fact], samples: pandas.DataFrame) -> pandas.DataFrame:
         hidden = cells["status"].ne("ok")
         cells.loc[hidden, [*_TIMES, *_COMPARED, "throughput_per_s"]] = numpy.nan
         cells.loc[hidden, ["baseline", "verdict"]] = pandas.NA
+        roofline.fill(cells, NULL_ADAPTER)
     return cells
 
 
@@ -397,14 +414,18 @@ def _compare(cells: pandas.DataFrame, rounds: dict[tuple[str, str], _Rounds], na
         if baseline is None:
             continue
         base = _main(cells.at[baseline, "cell"], rounds)
-        cells.loc[candidates.index, "baseline"] = cells.at[baseline, "adapter"]
+        native = " native" if cells.at[baseline, "mode"] == wire.NATIVE_MODE else ""
+        cells.loc[candidates.index, "baseline"] = cells.at[baseline, "adapter"] + native
         for row in candidates.index:
             here = _main(cells.at[row, "cell"], rounds)
             ratio = statistics.paired_ratio(here.numbers, here.values, base.numbers, base.values)
             if row == baseline:
                 ratio = Estimate(1.0, 1.0, 1.0)
-            cells.loc[row, _COMPARED] = [ratio.value, ratio.low, ratio.high]
-            cells.loc[row, "verdict"] = "baseline" if row == baseline else statistics.verdict(ratio)
+            least = statistics.detectable(ratio) if row != baseline else numpy.nan
+            cells.loc[row, _COMPARED] = [ratio.value, ratio.low, ratio.high, least]
+            disturbed = bool(cells.at[row, "contended"] or cells.at[baseline, "contended"])
+            verdict = statistics.CANNOT_TELL if disturbed else statistics.verdict(ratio)
+            cells.loc[row, "verdict"] = "baseline" if row == baseline else verdict
 
 
 def _baseline(candidates: pandas.DataFrame, named: dict[str, str | None]) -> Any:

@@ -58,7 +58,7 @@ class Rounds:
             )
             times += reply["ns"]
             after = settling.settled_after(times)
-        one.facts["settled"] = after is not None
+        one.settled = after is not None
         one.settle_ns = sum(times[:after]) if after is not None else None
         late = times[after:] if after is not None else times[len(times) // 2 :]
         typical = max(1.0, float(numpy.median(late)))

@@ -322,16 +322,29 @@ class Runner:
             "parameters_trained": one.parameters_trained,
             "peak_host_bytes": one.peaks.get("peak_host_bytes"),
             "peak_allocator_bytes": (one.peaks.get("allocator") or {}).get("peak_bytes"),
+            "settle_ns": one.settle_ns,
+            "settled": one.settled,
             "log": _relative(one.worker.log, self.folder) if one.worker is not None else None,
             "facts": {**one.facts, **one.finding.facts, "environment": one.site.environment.name},
         }
         self._write(one.cell, one.workload, one.status or "ok", facts)
 
     def _write(self, cell: Cell, workload: Workload | None, status: str, facts: dict[str, Any]) -> None:
-        about = {"model_sha256": workload.model.sha256, "flops": workload.cost.flops} if workload else {}
+        about = _about(workload) if workload else {}
         identity = {"cell": cell.id, "comparison": cell.comparison, **asdict(cell)}
         self.journal.append("cell", **identity, **about, status=status, **facts)
         self._settled.add(cell.id)
+
+
+def _about(workload: Workload) -> dict[str, Any]:
+    cost = workload.cost
+    return {
+        "model_sha256": workload.model.sha256,
+        "flops": cost.flops,
+        "step_flops": cost.step_flops,
+        "traffic_bytes": cost.traffic_bytes,
+        "floor_bytes": cost.floor_bytes,
+    }
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -130,6 +130,11 @@ class Graph:
 
     # The whole
 
+    def inference(self, last, width):
+        """The finished model without a recipe for training: what the last node makes is its output."""
+        self.graph.output.append(helper.make_tensor_value_info(last, TensorProto.FLOAT, ["batch", width]))
+        return self.proto
+
     def model(self, logits, classes, optimizer):
         """The finished model: what the last node makes is the output "logits", trained by cross-entropy."""
         last = self.graph.node[-1]

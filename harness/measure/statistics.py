@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 #: Level of every interval.
 CONFIDENCE = 0.95
 
+#: The verdict where the data do not show a difference, or were disturbed.
+CANNOT_TELL = "cannot tell"
+
 #: The chance with which a difference of the size `detectable` would have been seen.
 POWER = 0.8
 
@@ -141,7 +144,7 @@ def verdict(ratio: Estimate) -> str:
         return "faster"
     if ratio.low > 1:
         return "slower"
-    return "cannot tell"
+    return CANNOT_TELL
 
 
 def quantiles(samples: ArrayLike) -> tuple[float, float]:

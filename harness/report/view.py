@@ -31,7 +31,7 @@ SCOPES = (
 #: Contestants in the order of the report; others follow by name.
 _ADAPTERS = ("torch", "tensorflow", "mxnet", "caffe2", "onnxruntime")
 _TASK_KEY = ("comparison", "model", "scenario", "batch", "device", "clock_scope")
-_SCENARIOS = ("infer", "train", "coldstart")
+_SCENARIOS = ("roof", "infer", "train", "native", "coldstart")
 STATUSES = ("ok", "wrong", "unsupported", "failed", "timeout")
 
 

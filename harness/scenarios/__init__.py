@@ -2,6 +2,7 @@
 
 #: Every scenario, with one line about it.
 TITLES = {
+    "roof": "what the machine can do at most: one matrix product, and one pass over memory",
     "infer": "inference: outputs checked against the reference, then timed",
     "train": "training: losses, gradients and a step checked, then timed",
     "native": "the adapter against the same network written by hand in its framework, inference and training",

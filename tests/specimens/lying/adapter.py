@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import numpy
-
 from adapters.honest.adapter import HonestAdapter, HonestNetwork
 
 
