@@ -13,6 +13,7 @@ from mxnet import autograd
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
 from . import (
+    attention,
     ops,
     ops_image,
     ops_loss,
@@ -69,13 +70,17 @@ class Graph:
                     % (value.dtype, list(value.shape), tensor.name, tensor.dtype, list(tensor.shape))
                 )
             if uses[tensor.name] != 1:
-                value.linear = None
+                value.linear = value.product = None
+                if value.swapped is not None:
+                    value.swapped.linear = None
             value.masked = tensor.name in masked
             return value
 
         empty = [tensor for tensor in program.tensors.values() if 0 in tensor.shape and tensor.name not in values]
         values.update((tensor.name, symbols.constant(numpy.zeros(tensor.shape, tensor.dtype))) for tensor in empty)
-        self.values = lower(_without(program, empty), OPERATORS, values, bind)
+        fused = program if program.training else attention.found(program)
+        table = OPERATORS if fused is program else attention.with_attention(OPERATORS)
+        self.values = lower(_without(fused, empty), table, values, bind)
         updates = program.training.updates if program.training else {}
         self.updates = {name: self.values[new] for name, new in updates.items() if name not in running}
 

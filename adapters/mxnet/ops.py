@@ -110,8 +110,15 @@ def _binary(name, a, b, same):
     """A broadcasting operator; its faster kinds where one side is a constant number or the shapes are equal."""
     if _is_number(b, a):
         return getattr(F, name + "_scalar")(a, scalar=float(b.array.reshape(())))
-    # workaround: where one operand needs no gradient, a static CachedOp makes elemwise_add's for the other one wrong
-    return getattr(F, same if a.shape == b.shape and a.fixed == b.fixed else name)(a, b)
+    if a.shape == b.shape:
+        # workaround: where one operand needs no gradient, a static CachedOp makes elemwise_add's of the other wrong
+        return getattr(F, same if a.fixed == b.fixed else name)(a, b)
+    rank = max(a.ndim, b.ndim)
+    if a.dtype == b.dtype == "float32" and 0 < rank <= 5 and 0 not in a.shape + b.shape:
+        # Its gradient is faster than that of numpy's operator.
+        sides = [reshape(value, (1,) * (rank - value.ndim) + value.shape) for value in (a, b)]
+        return getattr(F, same.replace("elemwise", "broadcast"))(*sides)
+    return getattr(F, name)(a, b)
 
 
 def _is_number(value, other):
@@ -142,6 +149,15 @@ def affine(x, weight, bias=None):
     return product if bias is None else F._npi_add(product, bias)
 
 
+def product(a, b):
+    """a @ b of floats; both broadcast at most one way. batch_dot's gradient is faster than that of numpy's matmul."""
+    if a.ndim < 3 or a.shape[:-2] != b.shape[:-2] or 0 in a.shape + b.shape:
+        return F._npi_matmul(a, b)
+    batch = int(numpy.prod(a.shape[:-2]))
+    flat = [reshape(value, (batch,) + value.shape[-2:]) for value in (a, b)]
+    return reshape(F.batch_dot(*flat), a.shape[:-1] + b.shape[-1:])
+
+
 def Sub(a, b):
     return _binary("_npi_subtract", a, b, "elemwise_sub")
 
@@ -149,7 +165,20 @@ def Sub(a, b):
 def Mul(a, b):
     if _is_number(a, b):
         a, b = b, a
-    return _binary("_npi_multiply", a, b, "elemwise_mul")
+    return _scaled_product(a, b) or _binary("_npi_multiply", a, b, "elemwise_mul")
+
+
+def _scaled_product(result, factor):
+    """A product of matrices times a number, as the product of a scaled matrix, where that is the smaller; else None."""
+    if result.product is None or not _is_number(factor, result):
+        return None
+    left, right = result.product
+    number = float(factor.array.reshape(()))
+    if min(left.size, right.size) >= result.size:
+        return None
+    if left.size <= right.size:
+        return product(scaled(left, number), right)
+    return product(left, scaled(right, number))
 
 
 def Div(a, b):

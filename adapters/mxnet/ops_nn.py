@@ -17,6 +17,7 @@ from .ops import (
     cast,
     full,
     in_float32,
+    product,
     require,
     reshape,
     scaled,
@@ -39,7 +40,10 @@ def MatMul(a, b):
         return _linear(a, b.stored)
     if b.ndim == 2 and a.ndim > 2:
         return _linear(a, F.transpose(b))
-    return F._npi_matmul(*_same_batch(a, b))
+    left, right = _same_batch(a, b)
+    result = product(left, right)
+    result.product = (left, right)
+    return result
 
 
 def _same_batch(a, b):

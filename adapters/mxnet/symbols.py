@@ -29,13 +29,16 @@ class Value:
     array: the numbers, where they are the same in every run, else None.
     stored: the same weight in the form in which MXNet's fused operators want it, or None (see storage.py).
     packed: the vector in which it lies packed with its layer's other weights, or None (see storage.py).
+    swapped: the same tensor with its first two axes exchanged, or None (see attention.py).
     running: whether it is a running statistic that BatchNorm itself may update, once per training step.
     linear: (data, weight) where it is FullyConnected without a bias and used only once, else None.
+    product: (left, right) where it is a product of matrices and used only once, else None.
     fixed: whether the network trains, but nothing that depends on a parameter is in this.
     masked: whether the network trains, and may hold rows of nothing but -inf here, by a mask.
     """
 
-    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "packed", "running", "fixed", "linear", "masked")
+    __slots__ = ("symbol", "shape", "dtype", "array", "stored", "packed", "running", "fixed")
+    __slots__ += ("linear", "product", "swapped", "masked")
 
     def __init__(self, symbol, shape, dtype, array=None, stored=None, packed=None, running=False, fixed=False):
         self.symbol = symbol
@@ -47,6 +50,8 @@ class Value:
         self.running = running
         self.fixed = fixed
         self.linear = None
+        self.product = None
+        self.swapped = None
         self.masked = False
 
     @property
