@@ -46,7 +46,7 @@ def ratio_chart(tasks: Sequence[Task], view: View, domain: tuple[float, float], 
     """Time relative to the baseline, on a logarithmic axis: a dot and its interval per contestant, a row per task."""
     panels = [_ratio_panel(task, view, domain, last=task is tasks[-1]) for task in tasks]
     properties = {"title": altair.TitleParams(title, fontSize=14, anchor="start", offset=8)} if title else {}
-    return altair.vconcat(*panels, spacing=12).properties(**properties)
+    return altair.vconcat(*panels, spacing=12, **properties)
 
 
 def _ratio_panel(task: Task, view: View, domain: tuple[float, float], last: bool) -> Any:
@@ -84,7 +84,8 @@ def _ratio_panel(task: Task, view: View, domain: tuple[float, float], last: bool
         .mark_text(align="left", fontSize=10.5, fontWeight="bold", color=WRONG)
         .encode(x=altair.value(6), text="status:N")
     )
-    return altair.layer(one, bar, dot, ratios, times, status).properties(
+    return altair.layer(
+        *(one, bar, dot, ratios, times, status),
         width=_PLOT_WIDTH,
         height=altair.Step(_STEP),
         title=altair.TitleParams(task.what, fontSize=11, fontWeight="normal", color=QUIET, anchor="start", offset=4),
@@ -244,10 +245,13 @@ def _paint(contestant: str, view: View) -> str:
 
 
 def _styled(chart: Any) -> Any:
-    return (
-        chart.configure(font=FONT, background="white", padding=8)
-        .configure_view(stroke=LINE)
-        .configure_axis(
+    """The chart itself, in our look. (Altair's `configure` would copy all of it each time.)"""
+    chart.config = altair.Config(
+        font=FONT,
+        background="white",
+        padding=8,
+        view=altair.ViewConfig(stroke=LINE),
+        axis=altair.AxisConfig(
             labelFontSize=11,
             titleFontSize=11,
             titleFontWeight="normal",
@@ -256,10 +260,11 @@ def _styled(chart: Any) -> Any:
             gridColor="#eaeef2",
             domainColor=LINE,
             tickColor=LINE,
-        )
-        .configure_legend(labelFontSize=11, labelColor=INK)
-        .configure_title(color=INK)
+        ),
+        legend=altair.LegendConfig(labelFontSize=11, labelColor=INK),
+        title=altair.TitleConfig(color=INK),
     )
+    return chart
 
 
 def svg(chart: Any, title: str) -> str:
