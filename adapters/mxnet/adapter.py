@@ -320,10 +320,14 @@ class MXNetNetwork(Network):
         self._optimizer.reset()
 
     def describe(self):
-        nodes = {purpose: json.loads(symbol.tojson())["nodes"] for purpose, symbol in self._symbols.items()}
+        """operators: of the forward pass; what a step of training makes of it, MXNet does not tell."""
+        graphs = {"hybridized": "CachedOp", "imperative": "imperative", "fused": "CachedOp, MKLDNN subgraphs"}
+        nodes = json.loads(self._symbols["train" if self._program.training else "infer"].tojson())["nodes"]
+        on_cpu = self._context.device_type == "cpu"
         return {
-            "mode": self._mode,
-            "operators": {purpose: sum(node["op"] != "null" for node in found) for purpose, found in nodes.items()},
+            "graph": graphs[self._mode],
+            "layout": "blocked" if on_cpu and mxnet.runtime.Features().is_enabled("MKLDNN") else "NCHW",
+            "operators": sum(node["op"] != "null" for node in nodes),
             "weights_in_mxnet_form": len(self._forms),
         }
 
@@ -364,8 +368,6 @@ class MXNetAdapter(Adapter):
             raise Unsupported("no mode %r; MXNet's are %s" % (options.mode, ", ".join(MODES)))
         if options.mode == "fused" and (program.training or device != "cpu"):
             raise Unsupported("mode 'fused' is MXNet's MKLDNN backend: on a CPU, for inference")
-        if options.precision != "fp32":
-            raise Unsupported("precision %r; this adapter computes in the model's own types (fp32)" % options.precision)
         pins.check(device, options)
         for tensor in program.tensors.values():
             if tensor.dtype not in symbols.TYPES:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import mxnet
 import numpy
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 
-from ...kit.interface import Network
+from ...kit.interface import Network, Unsupported
 from ..pins import check
 from ._optimizers import optimizer
 
@@ -60,6 +62,8 @@ class GluonNetwork(Network):
 
     def __init__(self, program, device, options, body, weights, fused=False):
         check(device, options)
+        if device == "cuda" and not options.cudnn:
+            raise Unsupported("Gluon's layers cannot be told to leave cuDNN alone")
         self._program, self._weights = program, weights
         self._context = mxnet.gpu(0) if device == "cuda" else mxnet.cpu()
         body.initialize(mxnet.init.Zero(), ctx=self._context)
@@ -125,7 +129,15 @@ class GluonNetwork(Network):
         self._optimizer.reset()
 
     def describe(self):
-        return {"graph": "CachedOp, MKLDNN subgraphs" if self._fused else "CachedOp"}
+        """operators: of the forward pass, once it has run."""
+        on_cpu = self._context.device_type == "cpu"
+        graph = self._block._cached_graph
+        nodes = json.loads(graph[1].tojson())["nodes"] if graph else None
+        return {
+            "graph": "CachedOp, MKLDNN subgraphs" if self._fused else "CachedOp",
+            "layout": "blocked" if on_cpu and mxnet.runtime.Features().is_enabled("MKLDNN") else "NCHW",
+            "operators": nodes and sum(node["op"] != "null" for node in nodes),
+        }
 
     def close(self):
         self.synchronize()
