@@ -169,7 +169,7 @@ def _of_normalisation(program: Program, node: Node, wanted: Wanted) -> list[Need
 def _normalised_groups(program: Program, node: Node) -> int | None:
     """How many deviations a normalisation divides by; None for another operator."""
     if node.op == "BatchNormalization":
-        return program.tensors[node.inputs[0]].shape[1]
+        return math.prod(program.tensors[node.inputs[0]].shape[1:2])
     if node.op == "InstanceNormalization":
         return math.prod(program.tensors[node.inputs[0]].shape[:2])
     if node.op == "GroupNormalization":
