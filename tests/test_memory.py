@@ -63,6 +63,28 @@ def test_a_peak_is_of_its_own_phase() -> None:
     assert now + 15 * MB < after < before - 50 * MB
 
 
+@LINUX
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_step_that_keeps_memory_is_seen_over_windows(kept: bool) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import memory\n"
+        "kept = []\n"
+        "def step():\n    kept.append(bytearray(2_000_000))\n    del kept[: 0 if sys.argv[2] == 'True' else 1]\n"
+        "print(*memory.windows(step, lambda: None, 8, 2))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(ADAPTERS / "kit"), str(kept)], capture_output=True, text=True, check=True
+    )
+    found = [int(word) for word in done.stdout.split()]
+    assert len(found) == 8
+    assert ("by 4.0" in leak(found)) == kept
+
+
+def test_windows_are_not_made_up_where_no_peak_can_be_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit, "reset_peak", lambda: False)
+    assert kit.windows(lambda: None, lambda: None, 8, 1) == []
+
+
 def test_what_the_system_does_not_say_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "_sizes", lambda path: {})
     monkeypatch.setattr(kit, "_group", kit.ControlGroup("", 2))

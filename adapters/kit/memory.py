@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 #: The files of a control group, by version: what it holds now, and the most that it held.
 _CGROUP_FILES = {
@@ -53,6 +53,22 @@ def peak_bytes() -> int:
         return max(sizes["VmHWM"], sizes.get("VmRSS", 0))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def windows(step: Callable[[], Any], finish: Callable[[], Any], count: int, steps: int) -> List[int]:
+    """The resident peak of each of `count` windows of `steps` steps, to see whether memory grows.
+
+    finish: waits for the device, once a window. Empty where the system cannot start a new peak.
+    """
+    peaks = []
+    for _ in range(count):
+        if not reset_peak():
+            return []
+        for _ in range(steps):
+            step()
+        finish()
+        peaks.append(peak_bytes())
+    return peaks
 
 
 def resident_bytes() -> Optional[int]:

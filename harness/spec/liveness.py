@@ -50,7 +50,7 @@ class Floor:
 
 
 def floor(program: Program) -> Floor:
-    """The memory floor of one pass of an inference Program, or of one step of a training Program."""
+    """The memory floor of one pass of an inference Program, or of one step of a training Program, in ONNX's layout."""
     flow, gradients = Dataflow(program), Gradients(program)
     kept = saved(flow, gradients) if program.training else Saved({}, [])
     alive = _alive(flow, kept)
