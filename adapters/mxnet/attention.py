@@ -69,7 +69,7 @@ class _Finder:
     def projection(self, name, perm):
         """(data, weight, bias or "", heads) of what is projected and split into heads."""
         split = self.step(self.step(name, "Transpose", perm=perm).inputs[0], "Reshape")
-        _, _, heads, _ = self.shape(split.outputs[0])
+        batch, length, heads, depth = self.shape(split.outputs[0])
         product, bias = split.inputs[0], ""
         if self.makers.get(product) is not None and self.makers[product].op == "Add":
             added = self.step(product, "Add")
@@ -78,8 +78,8 @@ class _Finder:
                 raise _NoMatch
         node = self.step(product, "MatMul")
         data, weight = node.inputs
-        width = self.shape(data)[-1]
-        if self.constant(weight).shape != (width, width) or len(self.shape(data)) != 3:
+        width = heads * depth
+        if self.constant(weight).shape != (width, width) or self.shape(data) != (batch, length, width):
             raise _NoMatch
         return data, weight, bias, heads
 

@@ -6,7 +6,7 @@ import json
 
 import mxnet
 import numpy
-from mxnet import autograd, gluon, nd
+from mxnet import autograd, nd
 from mxnet.gluon import nn
 
 from ...kit.interface import Network, Unsupported
@@ -42,15 +42,17 @@ class Kept:
 
 
 class WithLoss(nn.HybridBlock):
-    """A classifier and its mean cross-entropy in one graph: (data, label) -> (1,)."""
+    """A classifier and its mean cross-entropy in one graph: (data, label) -> (1,).
+
+    Gluon's SoftmaxCrossEntropyLoss takes more operators for it, to be ready for weights and other axes.
+    """
 
     def __init__(self, body):
         super().__init__()
         self.body = body
-        self.cross_entropy = gluon.loss.SoftmaxCrossEntropyLoss()
 
     def hybrid_forward(self, F, data, label):
-        return F.mean(self.cross_entropy(self.body(data), label))
+        return -F.mean(F.pick(F.log_softmax(self.body(data)), label))
 
 
 class GluonNetwork(Network):

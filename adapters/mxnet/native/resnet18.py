@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy
 from mxnet.gluon import nn
 
 from ._common import GluonNetwork, Kept
@@ -40,25 +41,34 @@ class Block(nn.HybridBlock):
         return found
 
 
+def _variance(parameter, count):
+    """cuDNN keeps the unbiased variance of `count` values, ONNX the population's."""
+    factor = numpy.float32(count / (count - 1))
+    return Kept(parameter, to_mxnet=lambda array: array * factor, to_onnx=lambda array: array / factor)
+
+
 def load(program, device, options):
+    batch, _, side, _ = program.inputs[0].shape
     body = nn.HybridSequential()
     body.add(_convolution(3, 64, 7, 2), _norm(64), nn.Activation("relu"), nn.MaxPool2D(3, 2, 1))
-    layers = {"stem": (body[0], body[1])}
+    layers = {"stem": (body[0], body[1], side // 2)}
     inputs = 64
     for stage, width in enumerate(WIDTHS, 1):
         for number in (1, 2):
             block = Block(inputs, width, 2 if stage > 1 and number == 1 else 1)
             body.add(block)
             prefix = "stage%d.block%d." % (stage, number)
-            layers.update((prefix + name, layer) for name, layer in block.layers().items())
+            layers.update((prefix + name, (*layer, side >> (stage + 1))) for name, layer in block.layers().items())
             inputs = width
     classifier = nn.Dense(1000, in_units=512)
     body.add(nn.GlobalAvgPool2D(), nn.Flatten(), classifier)
     weights = {"classifier.weight": Kept(classifier.weight), "classifier.bias": Kept(classifier.bias)}
-    for name, (convolution, norm) in layers.items():
+    unbiased = device == "cuda" and program.training is not None
+    for name, (convolution, norm, extent) in layers.items():
         weights[name + ".weight"] = Kept(convolution.weight)
         weights[name + ".norm.scale"] = Kept(norm.gamma)
         weights[name + ".norm.bias"] = Kept(norm.beta)
         weights[name + ".norm.mean"] = Kept(norm.running_mean)
-        weights[name + ".norm.variance"] = Kept(norm.running_var)
+        variance = norm.running_var
+        weights[name + ".norm.variance"] = _variance(variance, batch * extent**2) if unbiased else Kept(variance)
     return GluonNetwork(program, device, options, body, weights, fused=True)
