@@ -140,6 +140,10 @@ class LiveCell:
         if failure.kind != "unsupported" and failure.log_tail:
             self.facts["log_tail"] = failure.log_tail
 
+    def joules_per_step(self) -> float | None:
+        """Energy of a step, all counters of its device together; None where there is no counter."""
+        return self.tally.joules_per_step("gpu" if self.cell.device == "cuda" else "package")
+
     def object(self) -> None:
         """Become `wrong` if the gate found something."""
         if self.well and self.finding.reason:

@@ -414,7 +414,7 @@ def _compare(cells: pandas.DataFrame, rounds: dict[tuple[str, str], _Rounds], na
         if baseline is None:
             continue
         base = _main(cells.at[baseline, "cell"], rounds)
-        native = " native" if cells.at[baseline, "mode"] == wire.NATIVE_MODE else ""
+        native = " native" if str(cells.at[baseline, "mode"]) == wire.NATIVE_MODE else ""
         cells.loc[candidates.index, "baseline"] = cells.at[baseline, "adapter"] + native
         for row in candidates.index:
             here = _main(cells.at[row, "cell"], rounds)

@@ -17,6 +17,7 @@ from harness.gate import guarded
 from harness.live import LiveCell
 from harness.matrix import baseline
 from harness.measure import settling, statistics
+from harness.measure.energy import Meter
 from harness.results import NULL_ADAPTER
 from harness.suite import Settings
 
@@ -37,10 +38,11 @@ Writer = Callable[[LiveCell, int, int, str, dict[str, Any]], None]
 
 
 class Rounds:
-    """Measures comparisons. shuffle: decides the order of turns. write: called with every turn's samples."""
+    """Measures comparisons. shuffle: decides the order of turns. write: called with every turn's samples. meter:
+    counters of energy, read at both ends of a turn: only one worker runs between."""
 
-    def __init__(self, settings: Settings, shuffle: random.Random, write: Writer):
-        self.settings, self._shuffle, self._write = settings, shuffle, write
+    def __init__(self, settings: Settings, shuffle: random.Random, write: Writer, meter: Meter):
+        self.settings, self._shuffle, self._write, self._meter = settings, shuffle, write, meter
 
     def warm_up(self, one: LiveCell) -> None:
         """Take steps until their times have settled, at most `warm_up_seconds`; from the settled ones follows how many
@@ -113,6 +115,7 @@ class Rounds:
         return True
 
     def _take_turn(self, one: LiveCell, number: int, order: int) -> None:
+        before = self._meter.read()
         reply = one.ask(
             "turn",
             what=one.cell.purpose,
@@ -121,5 +124,6 @@ class Rounds:
             repetitions=one.repetitions,
             budget_ns=int(self.settings.turn_seconds * 1e9),
         )
+        reply["joules"] = self._meter.difference(before, self._meter.read())
         one.tally.add(number, reply)
         self._write(one, number, order, "timed", reply)

@@ -23,11 +23,15 @@ from harness.gate import guarded, judge
 from harness.journal import Fact, Journal
 from harness.live import Fleet, LiveCell, Site, side_by_side, start
 from harness.matrix import PREFERRED_BASELINE, Cell, Comparison
+from harness.measure import memory
+from harness.measure.energy import Meter
+from harness.measure.gpu import Nvml
 from harness.results import NULL_ADAPTER
 from harness.rounds import Rounds
 from harness.scenarios import coldstart, ease, infer, train
 from harness.sites import Provider, Sites
 from harness.spec import prepare
+from harness.spec.liveness import floor
 from harness.spec.model import Model
 from harness.spec.prepare import Workload
 from harness.suite import Settings
@@ -87,7 +91,9 @@ class Runner:
         self._rewritten: dict[tuple[str, str], set[str]] = {}
         self._networks = itertools.count(1)
         self._random = random.Random(plan.seed)
-        self._rounds = Rounds(plan.settings, self._random, self._write_samples)
+        self._nvml = Nvml()
+        self._meter = Meter(nvml=self._nvml)
+        self._rounds = Rounds(plan.settings, self._random, self._write_samples, self._meter)
         self._remember(earlier)
 
     def run(self) -> None:
@@ -247,6 +253,8 @@ class Runner:
         inputs = str(one.workload.inputs())
         what, scope = one.cell.purpose, one.cell.clock_scope
         one.peaks = one.ask("memory", what=what, scope=scope, inputs=inputs, steps=_MEMORY_STEPS)
+        if one.cell.device == "cuda" and one.worker is not None:
+            one.peaks["device_bytes"], one.facts["device_memory"] = self._nvml.process_bytes(one.worker.process.pid)
 
     # Cold starts ---------------------------------------------------------------------------------------------------
 
@@ -320,8 +328,8 @@ class Runner:
             "device_name": one.site.device_name(one.cell.device),
             "max_relative_error": one.finding.max_relative_error if judged else None,
             "parameters_trained": one.parameters_trained,
-            "peak_host_bytes": one.peaks.get("peak_host_bytes"),
-            "peak_allocator_bytes": (one.peaks.get("allocator") or {}).get("peak_bytes"),
+            **_memory_of(one),
+            "joules_per_step": one.joules_per_step(),
             "settle_ns": one.settle_ns,
             "settled": one.settled,
             "log": _relative(one.worker.log, self.folder) if one.worker is not None else None,
@@ -336,6 +344,26 @@ class Runner:
         self._settled.add(cell.id)
 
 
+def _memory_of(one: LiveCell) -> dict[str, Any]:
+    """What every source says of the memory pass, and where two of them cannot both be true."""
+    if not one.peaks:
+        return {}
+    got = one.peaks
+    peaks = memory.peaks(
+        one.cell.device, got["account"], got["allocator"], got["before"], device_bytes=got.get("device_bytes")
+    )
+    least = floor(one.bundle.program if one.bundle is not None else one.workload.program)
+    one.facts["memory"] = memory.table(least, peaks)
+    return {
+        "peak_host_bytes": got["peak_host_bytes"],
+        "peak_allocator_bytes": peaks.allocator_peak_bytes,
+        "peak_cgroup_bytes": peaks.cgroup_peak_bytes,
+        "peak_device_bytes": peaks.device_bytes,
+        "floor_bytes": least.total_bytes,
+        "contradictions": memory.truth(least, peaks) if one.cell.adapter != NULL_ADAPTER else [],
+    }
+
+
 def _about(workload: Workload) -> dict[str, Any]:
     cost = workload.cost
     return {
@@ -343,7 +371,6 @@ def _about(workload: Workload) -> dict[str, Any]:
         "flops": cost.flops,
         "step_flops": cost.step_flops,
         "traffic_bytes": cost.traffic_bytes,
-        "floor_bytes": cost.floor_bytes,
     }
 
 

@@ -13,7 +13,7 @@ from harness import report
 from harness.commands.report import report as report_command
 from harness.errors import HarnessError
 from harness.journal import Journal
-from harness.report import colours, humanise, markdown, page, terminal
+from harness.report import charts, colours, humanise, markdown, page, terminal
 from harness.report.view import view
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -246,3 +246,15 @@ def test_numbers_for_people():
     assert [humanise.count(n) for n in (12, 61706, 25_557_032, 1e13)] == ["12", "61.7 k", "25.6 M", "10.0 T"]
     assert humanise.spread(100.0, 99.9, 100.1) == "±0.1%" and humanise.spread(100.0, 90.0, 114.0) == "±12%"
     assert humanise.plain({"a": [1, 2]}) == "a=1, 2"
+
+
+def test_every_chart_is_valid_by_the_schema_of_vega_lite(run):
+    """Reports do not check it: it takes most of their time."""
+    seen = view(run)
+    drawn = [charts.ratio_chart(seen.tasks, seen, charts.ratio_domain(seen.tasks), title="all")]
+    drawn += [charts.cold_chart(task) for task in seen.tasks if task.scenario == "coldstart"]
+    drawn += [charts.loss_chart(task, seen) for task in seen.tasks if task.scenario == "train"]
+    drawn += [charts.ease_chart(page.records(run.environments)), charts.picture(seen.tasks, seen)]
+    assert len(drawn) > 6 and None not in drawn
+    for chart in drawn:
+        charts._styled(chart).to_dict(validate=True)

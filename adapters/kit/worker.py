@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from . import memory, ran, timing, wire
 from .arrays import read_arrays, write_arrays
@@ -22,11 +22,13 @@ from .program import Program, read_program
 
 
 class Loaded:
-    """A network with what the worker remembers of it."""
+    """A network with what the worker remembers of it. before: the account of memory before it was loaded, where it
+    is the first of its process."""
 
-    def __init__(self, program: Program, network: Network):
+    def __init__(self, program: Program, network: Network, before: Optional[Dict[str, int]] = None):
         self.program = program
         self.network = network
+        self.before = before
         self._steps = {}  # type: Dict[Any, Callable[[], Any]]
 
     def inputs(self, path: str) -> Dict[str, Any]:
@@ -71,6 +73,7 @@ class Worker:
         self.started_ns = started_ns
         self.adapter = None  # type: Any
         self.loaded = {}  # type: Dict[int, Loaded]
+        self.used = False
 
     def do_hello(self) -> Dict[str, Any]:
         """Import the framework, and say who is here."""
@@ -93,6 +96,8 @@ class Worker:
         }
 
     def do_load(self, network: int, bundle: str, device: str, options: Dict[str, Any]) -> Dict[str, Any]:
+        before = None if self.used else memory.account()
+        self.used = True
         begin = time.monotonic_ns()
         program = read_program(bundle)
         read = time.monotonic_ns()
@@ -100,7 +105,7 @@ class Worker:
         load = self._native(program.name) if chosen.mode == wire.NATIVE_MODE else self.adapter.load
         lowered = load(program, device, chosen)
         end = time.monotonic_ns()
-        self.loaded[network] = Loaded(program, lowered)
+        self.loaded[network] = Loaded(program, lowered, before)
         return {"read_ns": read - begin, "lower_ns": end - read, "facts": lowered.describe()}
 
     def _native(self, model: str) -> Callable[[Program, str, Options], Network]:
@@ -190,11 +195,11 @@ class Worker:
         for _ in range(steps):
             step()
         loaded.network.synchronize()
-        resident = memory.resident_bytes()
         return {
             "peak_host_bytes": memory.peak_bytes(),
             "resettable": resettable,
-            "resident_bytes": resident,
+            "account": memory.account(),
+            "before": loaded.before,
             "allocator": loaded.network.memory(),
         }
 

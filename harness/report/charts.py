@@ -1,8 +1,11 @@
-"""The charts, as Altair specifications, and how they become SVG without a browser or a network."""
+"""The charts, as Altair specifications, and how they become SVG without a browser or a network.
+
+Altair checks every part of a chart against its schema, several times over. That is most of a page's time, so tests let it
+(tests/test_report.py) and reports do not (`debug_mode(False)`, `validate=False`).
+"""
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import re
@@ -12,6 +15,8 @@ from typing import Any
 
 import altair
 import pandas
+import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from harness.report import humanise
 from harness.report.colours import INK, LINE, PHASES, QUIET, WRONG, colour
@@ -42,6 +47,7 @@ def ratio_domain(tasks: Sequence[Task]) -> tuple[float, float]:
     return min(ends) / 1.12, max(ends) * 1.12
 
 
+@debug_mode(False)
 def ratio_chart(tasks: Sequence[Task], view: View, domain: tuple[float, float], title: str = "") -> Any:
     """Time relative to the baseline, on a logarithmic axis: a dot and its interval per contestant, a row per task."""
     panels = [_ratio_panel(task, view, domain, last=task is tasks[-1]) for task in tasks]
@@ -125,6 +131,7 @@ def _ticks(domain: tuple[float, float]) -> list[float]:
     return sorted(chosen)
 
 
+@debug_mode(False)
 def cold_chart(task: Task) -> Any:
     """The phases of a cold start, one after the other, per contestant."""
     rows, totals = [], []
@@ -176,6 +183,7 @@ def _phase_seconds(row: Row) -> dict[str, float]:
     return {**parts, "other": max(0.0, (row["median_ns"] or 0.0) / 1e9 - sum(parts.values()))}
 
 
+@debug_mode(False)
 def loss_chart(task: Task, view: View) -> Any | None:
     """The losses of the first steps, one line per contestant; None where the journal has none."""
     rows = [
@@ -205,6 +213,7 @@ def loss_chart(task: Task, view: View) -> Any | None:
     )
 
 
+@debug_mode(False)
 def ease_chart(environments: Sequence[Row]) -> Any | None:
     """The size of an environment against the time that importing its framework takes."""
     adapters = [row["adapter"] for row in environments]
@@ -272,9 +281,8 @@ def svg(chart: Any, title: str) -> str:
 
     It scales down with its container. Its ids are made unique: two SVGs of one page share one space of names.
     """
-    buffer = io.StringIO()
-    _styled(chart).save(buffer, format="svg")
-    text = buffer.getvalue()
+    version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    text = vl_convert.vegalite_to_svg(_styled(chart).to_dict(validate=False), vl_version=version)
     prefix = f"chart{next(_numbers)}-"
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     text = re.sub(r"url\(#", f"url(#{prefix}", text)
