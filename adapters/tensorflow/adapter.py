@@ -82,13 +82,14 @@ def _check_types(program, mode):
 class TensorFlowNetwork(Network):
     """Weights that training changes are variables; the others constants, which Grappler and XLA fold and fuse."""
 
-    def __init__(self, program, device, mode):
+    def __init__(self, program, device, options):
+        mode = options.mode
         self.plan = fuse(program)
         self.program = program = self.plan.program
         self.device = DEVICES[device]
         self.on_cpu = device == "cpu"
         self.mode = mode
-        self.target = Target(device, mode == "compiled", program.training is not None)
+        self.target = Target(device, mode == "compiled", program.training is not None, options.precision == "bf16")
         self.arrays = self._kept_as(program.weights)
         self.calls = None
         training = program.training
@@ -335,7 +336,7 @@ class TensorFlowAdapter(Adapter):
         settings.check(device, options, MODES)
         _check_types(program, options.mode)
         settings.configure(device, options)
-        return TensorFlowNetwork(program, device, options.mode)
+        return TensorFlowNetwork(program, device, options)
 
     def describe(self):
         return settings.facts()

@@ -43,9 +43,9 @@ def FusedFlatLinear(x, w, b=None):
     return tf.nn.bias_add(y, b) if extents(b) == extents(y)[1:] else y + b
 
 
-def FusedLookup(table, indices):
-    """Rows of a table, which may be a variable: then only these are read. No index is negative."""
-    return tf.gather(table, indices)
+def FusedLookup(table, indices, *, perm=None):
+    """Rows of a table, which may be a variable: then only these are read. No index is negative. perm: turns them."""
+    return tf.gather(table, indices if perm is None else tf.transpose(indices, perm))
 
 
 FUSED = {
@@ -182,7 +182,7 @@ class _Search:
         attributes, key = {"scale": scale}, dot.inputs[1]
         turned = self._inner(key, "Transpose")
         if turned is not None:
-            first, second, rows, columns = turned.attributes["perm"]
+            first, second, rows, columns = self._perm(turned)
             attributes["key_perm"] = [first, second, columns, rows]
             inside.append(key)
             key = turned.inputs[0]
@@ -197,7 +197,7 @@ class _Search:
         if turned is None or not self._is_float32(node.outputs[0]) or not self._is_own(node.inputs[1]):
             return None
         image, flat = (self.program.tensors[name].shape for name in (flatten.inputs[0], node.inputs[0]))
-        if list(turned.attributes["perm"]) != [0, len(image) - 1, *range(1, len(image) - 1)]:
+        if self._perm(turned) != [0, len(image) - 1, *range(1, len(image) - 1)]:
             return None
         if flat != (image[0], element_count(image[1:])):
             return None
@@ -205,7 +205,20 @@ class _Search:
         inputs = (turned.inputs[0], *node.inputs[1:])
         return replace(node, op="FusedFlatLinear", inputs=inputs, attributes={}), [node.inputs[0], flatten.inputs[0]]
 
+    def _of_Transpose(self, node):
+        """Rows of a table whose indices can be turned instead."""
+        gather = self._inner(node.inputs[0], "Gather")
+        found = None if gather is None else self._lookup(gather)
+        perm = self._perm(node)
+        if found is None or len(self.program.tensors[gather.inputs[0]].shape) != 2 or perm[-1] != len(perm) - 1:
+            return None
+        return replace(found, outputs=node.outputs, attributes={"perm": perm[:-1]}), [node.inputs[0]]
+
     def _of_Gather(self, node):
+        found = self._lookup(node)
+        return None if found is None else (found, [])
+
+    def _lookup(self, node):
         table, indices = node.inputs
         shape = self.program.tensors[table].shape
         if node.attributes.get("axis", 0) != 0 or not self._is_own(table) or not self._is_float32(table):
@@ -216,13 +229,17 @@ class _Search:
             return None
         self.plan.tables.add(table)
         self.plan.counted[indices] = shape[0]
-        return replace(node, op="FusedLookup", attributes={}), []
+        return replace(node, op="FusedLookup", attributes={})
 
     def _inner(self, name, op):
         """The node of that operator that makes a tensor which is read once, and no other."""
         made = self.maker.get(name)
         matches = made is not None and made.op == op and not made.domain and not made.operands
         return made if matches and name not in self.kept and len(self.readers[name]) == 1 else None
+
+    def _perm(self, transpose):
+        reverse = range(len(self.program.tensors[transpose.inputs[0]].shape))[::-1]
+        return list(transpose.attributes.get("perm") or reverse)
 
     def _is_own(self, name):
         """Whether a weight is read by one node only, and not replaced by a training step."""

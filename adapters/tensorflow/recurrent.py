@@ -9,6 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ..kit.interface import Unsupported
+from .matrices import is_constant
 
 #: A longer sequence runs in a while loop: unrolled, its graph would take long to build.
 LONGEST_UNROLLED = 256
@@ -92,7 +93,7 @@ class Layer:
         x = self.x
         if reverse:
             x = self._reversed(x)
-        flat = tf.matmul(tf.reshape(x, [self.steps * self.batch, int(x.shape[2])]), tf.transpose(w))
+        flat = tf.matmul(tf.reshape(x, [self.steps * self.batch, int(x.shape[2])]), w, transpose_b=True)
         if bias is not None:
             flat = tf.nn.bias_add(flat, bias)
         projected = tf.reshape(flat, [self.steps, self.batch, int(flat.shape[1])])
@@ -142,6 +143,13 @@ def _of(v, direction):
     return tf.squeeze(v, 0) if v.shape[0] == 1 else v[direction]
 
 
+def _turned(v, direction):
+    """A direction's matrix: transposed, and True, if it is a constant of the graph (oneDNN is slower with one it has
+    to transpose); else as it is, and False."""
+    turned = is_constant(v)
+    return (tf.transpose(_of(v, direction)) if turned else _of(v, direction)), turned
+
+
 def _halves(b, direction):
     """Wb and Rb of a direction, or None."""
     return (None, None) if b is None else tf.split(_of(b, direction), 2)
@@ -156,10 +164,10 @@ def RNN(
     def cell_of(direction):
         (f,) = layer.functions[direction]
         wb, rb = _halves(b, direction)
-        recurrent = tf.transpose(_of(r, direction))
+        recurrent, turned = _turned(r, direction)
 
         def cell(x, states):
-            return (f(layer.clip(x + tf.matmul(states[0], recurrent))),)
+            return (f(layer.clip(x + tf.matmul(states[0], recurrent, transpose_b=not turned))),)
 
         return _of(w, direction), None if wb is None else wb + rb, cell
 
@@ -178,8 +186,8 @@ def GRU(
     def cell_of(direction):
         f, g = layer.functions[direction]
         wb, rb = _halves(b, direction)
-        recurrent = tf.transpose(_of(r, direction))
-        r_gates, r_hidden = recurrent[:, : 2 * hidden_size], recurrent[:, 2 * hidden_size :]
+        recurrent, turned = _turned(r, direction)
+        r_gates, r_hidden = tf.split(recurrent, [2 * hidden_size, hidden_size], 1 if turned else 0)
         bias, hidden_bias = wb, None
         if b is not None and linear_before_reset:
             bias = wb + tf.concat([rb[: 2 * hidden_size], tf.zeros_like(rb[2 * hidden_size :])], 0)
@@ -189,13 +197,13 @@ def GRU(
 
         def cell(x, states):
             (h,) = states
-            gates = f(layer.clip(x[:, : 2 * hidden_size] + tf.matmul(h, r_gates)))
+            gates = f(layer.clip(x[:, : 2 * hidden_size] + tf.matmul(h, r_gates, transpose_b=not turned)))
             z, reset = tf.split(gates, 2, axis=1)
             if linear_before_reset:
-                past = tf.matmul(h, r_hidden)
+                past = tf.matmul(h, r_hidden, transpose_b=not turned)
                 past = reset * (past if hidden_bias is None else past + hidden_bias)
             else:
-                past = tf.matmul(reset * h, r_hidden)
+                past = tf.matmul(reset * h, r_hidden, transpose_b=not turned)
             candidate = g(layer.clip(x[:, 2 * hidden_size :] + past))
             return ((1 - z) * candidate + z * h,)
 
@@ -217,11 +225,11 @@ def LSTM(
         f, g, last = layer.functions[direction]
         wb, rb = _halves(b, direction)
         pi, po, pf = (None, None, None) if p is None else tf.split(_of(p, direction), 3)
-        recurrent = tf.transpose(_of(r, direction))
+        recurrent, turned = _turned(r, direction)
 
         def cell(x, states):
             h, c = states
-            gates = x + tf.matmul(h, recurrent)
+            gates = x + tf.matmul(h, recurrent, transpose_b=not turned)
             i, o, forget, new = tf.split(gates, 4, axis=1)
             if p is not None:
                 i, forget = i + pi * c, forget + pf * c

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import tensorflow as tf
+
 
 class Target:
-    """device: "cpu" or "cuda". compiled: by XLA. training: gradients will be taken."""
+    """device: "cpu" or "cuda". compiled: by XLA. training: gradients will be taken. bfloat16: the kernels of that type
+    may be used, which sum in float32 and round the result."""
 
-    def __init__(self, device="cpu", compiled=False, training=False):
+    def __init__(self, device="cpu", compiled=False, training=False, bfloat16=False):
         self.device = device
         self.compiled = compiled
         self.training = training
+        self.bfloat16 = bfloat16
 
     @property
     def kernels_on_cpu(self):
         """TensorFlow's own CPU kernels, which know fewer cases than XLA and cuDNN."""
         return self.device == "cpu" and not self.compiled
+
+    def rounds(self, dtype):
+        """Whether the products of a type have to be taken in float32, since its own kernels round too often."""
+        narrow = dtype in (tf.float16, tf.bfloat16) and self.device == "cpu"
+        return narrow and not (dtype == tf.bfloat16 and self.bfloat16)
 
 
 _current = [Target()]
