@@ -1,7 +1,7 @@
 """The charts, as Altair specifications, and how they become SVG without a browser or a network.
 
-Altair checks every part of a chart against its schema, several times over. That is most of a page's time, so tests let it
-(tests/test_report.py) and reports do not (`debug_mode(False)`, `validate=False`).
+Altair checks every part of a chart against its schema, several times over. That would be most of a page's time, so
+tests let it (tests/test_report.py) and reports do not (`debug_mode(False)`, `validate=False`).
 """
 
 from __future__ import annotations
