@@ -84,7 +84,8 @@ class TensorFlowNetwork(Network):
 
     def __init__(self, program, device, options):
         mode = options.mode
-        self.plan = fuse(program)
+        bfloat16 = options.precision == "bf16" and (device == "cuda" or settings.has_bfloat16())
+        self.plan = fuse(program, {"float32", "bfloat16"} if bfloat16 else {"float32"})
         self.program = program = self.plan.program
         self.device = DEVICES[device]
         self.on_cpu = device == "cpu"
@@ -92,6 +93,7 @@ class TensorFlowNetwork(Network):
         self.target = Target(device, mode == "compiled", program.training is not None, options.precision == "bf16")
         self.arrays = self._kept_as(program.weights)
         self.calls = None
+        self.described = False
         training = program.training
         changed = [] if training is None else list(dict.fromkeys([*training.parameters, *training.updates]))
         with tf.device(self.device):
@@ -299,9 +301,11 @@ class TensorFlowNetwork(Network):
             tf.config.experimental.reset_memory_stats(self.device[1:])
 
     def describe(self):
+        """When first asked, after loading, nothing is run: a cold start is to be measured."""
         function = self.forward if self.program.training is None else self.step
         facts = {
             **settings.facts(),
+            "flush_denormals": settings.flushes_denormals(self.mode) if self.described else None,
             "graph": {"graph": "tf.function", "compiled": "XLA", "eager": "eager"}[self.mode],
             "layout": "NHWC",
             "operators": len(self.program.nodes) if self.mode == "eager" else settings.operators(function),
@@ -309,6 +313,7 @@ class TensorFlowNetwork(Network):
             "argument_weights": len(self.tensors),
             "variable_weights": len(self.variables),
         }
+        self.described = True
         return facts
 
     def close(self):

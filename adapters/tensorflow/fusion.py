@@ -91,9 +91,10 @@ class Plan:
     counted: dict = field(default_factory=dict)
 
 
-def fuse(program):
-    """The plan for a Program, with those patterns replaced by the operators of `FUSED`."""
-    search = _Search(program)
+def fuse(program, types):
+    """The plan for a Program, with those patterns replaced by the operators of `FUSED`. types: names of element types
+    that are computed with as they are."""
+    search = _Search(program, types)
     replaced, gone = {}, set()
     for node in program.nodes:
         found = search.of(node)
@@ -109,8 +110,9 @@ def fuse(program):
 class _Search:
     """Finds a pattern by its last node. Returns the node that replaces it and the names made inside it."""
 
-    def __init__(self, program):
+    def __init__(self, program, types):
         self.program = program
+        self.types = types
         self.plan = Plan(program)
         self.maker = {name: node for node in program.nodes for name in node.outputs if name}
         self.readers = {}
@@ -154,7 +156,7 @@ class _Search:
     def _linear(self, node):
         for made, bias in (node.inputs, node.inputs[::-1]):
             matmul = self._inner(made, "MatMul")
-            if matmul is None or not self._is_float32(made):
+            if matmul is None or not self._is_plain(made):
                 continue
             x, w = (self.program.tensors[name].shape for name in matmul.inputs)
             if len(x) >= 2 and len(w) == 2 and self.program.tensors[bias].shape == w[1:]:
@@ -174,7 +176,7 @@ class _Search:
             scores, scale = scaled.inputs[0], factor if scaled.op == "Mul" else 1.0 / factor
             inside.append(scores)
         dot = self._inner(scores, "MatMul")
-        if dot is None or not self._is_float32(scores):
+        if dot is None or not self._is_plain(scores):
             return None
         q, k, v = (self.program.tensors[name].shape for name in (*dot.inputs, node.inputs[1]))
         if not q[:2] == k[:2] == v[:2] or not len(q) == len(k) == len(v) == 4:
@@ -194,7 +196,7 @@ class _Search:
             return None
         flatten = self._inner(node.inputs[0], "Flatten") or self._inner(node.inputs[0], "Reshape")
         turned = None if flatten is None else self._inner(flatten.inputs[0], "Transpose")
-        if turned is None or not self._is_float32(node.outputs[0]) or not self._is_own(node.inputs[1]):
+        if turned is None or not self._is_plain(node.outputs[0]) or not self._is_own(node.inputs[1]):
             return None
         image, flat = (self.program.tensors[name].shape for name in (flatten.inputs[0], node.inputs[0]))
         if self._perm(turned) != [0, len(image) - 1, *range(1, len(image) - 1)]:
@@ -221,7 +223,7 @@ class _Search:
     def _lookup(self, node):
         table, indices = node.inputs
         shape = self.program.tensors[table].shape
-        if node.attributes.get("axis", 0) != 0 or not self._is_own(table) or not self._is_float32(table):
+        if node.attributes.get("axis", 0) != 0 or not self._is_own(table) or not self._is_plain(table):
             return None
         if indices not in {tensor.name for tensor in self.program.inputs} or self.readers[indices] != [node]:
             return None
@@ -247,8 +249,9 @@ class _Search:
         replaced = training is not None and name in training.updates
         return name in self.program.weights and len(self.readers[name]) == 1 and not replaced
 
-    def _is_float32(self, name):
-        return self.program.tensors[name].dtype == "float32"
+    def _is_plain(self, name):
+        """Whether it is of a type whose kernels are all there."""
+        return self.program.tensors[name].dtype in self.types
 
     def _number(self, name):
         """A constant of one element, that training does not change."""
@@ -256,4 +259,7 @@ class _Search:
         changed = training is not None and (name in training.parameters or name in training.updates)
         if name not in self.program.weights or self.program.weights[name].size != 1 or changed:
             return None
-        return float(numpy.asarray(self.program.weights[name]).reshape(()))
+        number = numpy.asarray(self.program.weights[name]).reshape(())
+        if self.program.tensors[name].dtype == "bfloat16":  # which comes as its bits
+            return float(number.view(tf.bfloat16.as_numpy_dtype))
+        return float(number)

@@ -51,6 +51,8 @@ def _normalised_by(x, scale, bias, mean, variance, epsilon, layout):
     scale, bias, mean, variance = (tf.cast(v, wide) for v in (scale, bias, mean, variance))
     factor = scale * tf.math.rsqrt(variance + epsilon)
     offset = bias - mean * factor
+    if x.dtype == tf.bfloat16 and target().bfloat16:
+        factor, offset, wide = tf.cast(factor, x.dtype), tf.cast(offset, x.dtype), x.dtype
     if layout == "NCHW":
         return tf.cast(tf.cast(x, wide) * channelwise(factor, x) + channelwise(offset, x), x.dtype)
     return tf.cast(tf.nn.bias_add(tf.cast(x, wide) * factor, offset), x.dtype)

@@ -10,6 +10,7 @@ import os
 import numpy
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
+from tensorflow.python.util import _pywrap_util_port
 
 from ..kit.interface import Unsupported
 
@@ -64,19 +65,30 @@ def facts():
         "cudnn": str(build.get("cudnn_version", "")) or None if cuda else False,
         "deterministic": bool(is_op_determinism_enabled()),
         "fast_math": "fast_math=true" in os.environ["XLA_FLAGS"],
-        "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1",
+        "onednn": bool(_pywrap_util_port.IsMklEnabled()),
         "xla_flags": os.environ["XLA_FLAGS"],
         "cuda_version": str(build.get("cuda_version", "")),
     }
 
 
-def flushes_denormals(function_of):
-    """Whether a product too small for a normal number is zero, as computed by `function_of(multiply)`.
+def has_bfloat16():
+    """Whether oneDNN multiplies bfloat16 by instructions of this CPU. TensorFlow's other kernels round every sum."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            features = set(file.read().split())
+    except OSError:
+        return False
+    return bool(_pywrap_util_port.IsMklEnabled() and features & {"avx512_bf16", "amx_bf16"})
 
-    function_of: makes of a Python function what a network would call.
-    """
-    small = tf.constant(numpy.full(4, 1e-30, numpy.float32))
-    return not numpy.any(function_of(lambda x: x * x * 1e20)(small).numpy())
+
+def flushes_denormals(mode):
+    """Whether a product that is too small for a normal number is zero, as a network of this mode computes it."""
+
+    def multiply(x):
+        return x * x * 1e20
+
+    function = multiply if mode == "eager" else tf.function(multiply, jit_compile=mode == "compiled")
+    return not numpy.any(function(tf.constant(numpy.full(16, 1e-30, numpy.float32))).numpy())
 
 
 #: What TensorFlow does not execute as an operator of its own.

@@ -47,6 +47,7 @@ class NativeNetwork(Network):
         settings.configure(device, options)
         self.program, self.model, self.device = program, model, settings.DEVICES[device]
         self.on_cpu = device == "cpu"
+        self.described = False
         weights = model.to_own({name: numpy.asarray(array) for name, array in program.weights.items()})
         with tf.device(self.device):
             if program.training is None:
@@ -55,7 +56,7 @@ class NativeNetwork(Network):
             self.variables = {name: tf.Variable(array, name="weight") for name, array in weights.items()}
             statistics = set(program.training.updates)
             self.trained = {name: v for name, v in self.variables.items() if name not in statistics}
-            self.optimizer = optimizer(program.training.optimizer, self.trained)
+            self.optimizer = optimizer(program.training.optimizer, self.trained, self.on_cpu)
             self.step = self._function(self._train)
 
     def _function(self, function):
@@ -124,7 +125,15 @@ class NativeNetwork(Network):
 
     def describe(self):
         function = self.forward if self.program.training is None else self.step
-        return {"graph": "tf.function", "layout": "NHWC", "operators": settings.operators(function), **settings.facts()}
+        flushed = settings.flushes_denormals("graph") if self.described else None
+        self.described = True  # when first asked, nothing has run, and nothing shall
+        return {
+            **settings.facts(),
+            "graph": "tf.function",
+            "layout": "NHWC",
+            "operators": settings.operators(function),
+            "flush_denormals": flushed,
+        }
 
 
 def _dense(gradients):
@@ -132,11 +141,13 @@ def _dense(gradients):
 
 
 class Optimizer:
-    """One of TensorFlow's fused updates for every variable. slots: zeros that it keeps for each."""
+    """One of TensorFlow's fused updates for every variable. slots: zeros that it keeps for each. by_rows: whether
+    there are kernels that change some rows only; a GPU has not all of them."""
 
     slots = 1
 
-    def __init__(self, numbers, variables):
+    def __init__(self, numbers, variables, by_rows):
+        self.by_rows = by_rows
         self.rate, self.numbers, self.variables = numbers.learning_rate, numbers.attributes, variables
         self.state = {
             name: [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(self.slots)]
@@ -171,7 +182,7 @@ class Momentum(Optimizer):
 class Adagrad(Optimizer):
     def update(self, variable, gradient, squares):
         kernel, grad = tf.raw_ops.ResourceApplyAdagradV2, {"grad": gradient}
-        if isinstance(gradient, tf.IndexedSlices):
+        if isinstance(gradient, tf.IndexedSlices) and self.by_rows:
             # Rows that were looked up; the others have no gradient and stay where they are.
             rows, places = tf.unique(gradient.indices)
             summed = tf.math.unsorted_segment_sum(gradient.values, places, tf.shape(rows)[0])
@@ -184,8 +195,8 @@ class Adam(Optimizer):
 
     slots = 2
 
-    def __init__(self, numbers, variables):
-        super().__init__(numbers, variables)
+    def __init__(self, numbers, variables, by_rows):
+        super().__init__(numbers, variables, by_rows)
         self.made = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def reset(self):
