@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as library
 from ..kit.interface import Unsupported
 from ..kit.program import Program, Tensor
 from .forward import forward_model
+from .hastening import hasten
 from .operators import NOT_REGISTERED
 from .optimizers import append_optimizer
 from .writer import Writer, assemble
@@ -39,13 +40,15 @@ class TrainingGraphs:
     replaced: Tuple[Tuple[str, str], ...]
 
 
-def training_graphs(program: Program) -> TrainingGraphs:
+def training_graphs(program: Program, device: str) -> TrainingGraphs:
     """Differentiate a Program and put its optimizer behind it.
 
     Raises `Unsupported` for an operator without a gradient and for a parameter that the gradient does not reach.
     """
     training = program.training
     model = _gradient_model(program)
+    if device == "cpu":
+        hasten(model, program)
     constants, known = model.graph.initializer, model.graph.value_info
     names = [GRADIENT.format(name) for name in training.parameters]
     gradients = Writer("gradients", model.graph.node)
