@@ -20,7 +20,8 @@ _PURPOSES = {"coldstart": ("infer",), "roof": ("infer",), "native": ("infer", "t
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the matrix. purpose: what its network is made for, "infer" or "train"."""
+    """One point of the matrix. purpose: what its network is made for, "infer" or "train".
+    cudnn: whether a CUDA device may use cuDNN; on a CPU always True."""
 
     adapter: str
     device: str
@@ -33,6 +34,7 @@ class Cell:
     threads: int
     clock_scope: str
     purpose: str = "infer"
+    cudnn: bool = True
 
     @property
     def comparison(self) -> str:
@@ -44,7 +46,7 @@ class Cell:
 
     @property
     def id(self) -> str:
-        return f"{self.comparison}-{self.adapter}-{self.mode}"
+        return f"{self.comparison}-{self.adapter}-{self.mode}" + ("" if self.cudnn else "-without-cudnn")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ def expand(suite: Suite, adapters: Iterable[AdapterSpec], devices: dict[str, str
                     threads=threads or usable_cores(),
                     clock_scope="cold" if table.scenario == "coldstart" else scope,
                     purpose=purpose,
+                    cudnn=cudnn,
                 )
                 for adapter in adapters
+                for cudnn in (table.cudnn if devices[adapter.name] == "cuda" else (True,))
                 for mode in _modes(adapter, table, model)
             ]
             for name in dict.fromkeys(cell.comparison for cell in cells):

@@ -43,6 +43,7 @@ CELL_COLUMNS = {
     "mode": _TEXT,
     "precision": _TEXT,
     "layout": _TEXT,
+    "cudnn": _FLAG,
     "batch": _COUNT,
     "threads": _COUNT,
     "clock_scope": _TEXT,

@@ -243,7 +243,7 @@ class Runner:
         guarded(live, self._measure_memory)
 
     def _options(self, cell: Cell) -> dict[str, Any]:
-        return {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads}
+        return {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads, "cudnn": cell.cudnn}
 
     def _see_what_ran(self, one: LiveCell) -> None:
         reply = one.ask("ran", what=one.cell.purpose, inputs=str(one.workload.inputs()))
@@ -350,7 +350,12 @@ def _memory_of(one: LiveCell) -> dict[str, Any]:
         return {}
     got = one.peaks
     peaks = memory.peaks(
-        one.cell.device, got["account"], got["allocator"], got["before"], device_bytes=got.get("device_bytes")
+        one.cell.device,
+        got["account"],
+        got["allocator"],
+        got["before"],
+        device_bytes=got.get("device_bytes"),
+        windows=got["windows"],
     )
     least = floor(one.bundle.program if one.bundle is not None else one.workload.program)
     one.facts["memory"] = memory.table(least, peaks)

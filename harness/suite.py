@@ -40,7 +40,7 @@ class Settings:
 @dataclass(frozen=True)
 class Comparisons:
     """One table of a suite: every combination of its lists is a comparison. modes: empty for each adapter's default.
-    threads: 0 for all cores."""
+    threads: 0 for all cores. cudnn: with and without, on a CUDA device."""
 
     scenario: str
     models: tuple[str, ...] = ()
@@ -49,6 +49,7 @@ class Comparisons:
     modes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ("fp32",)
     threads: tuple[int, ...] = (0,)
+    cudnn: tuple[bool, ...] = (True,)
     repeats: int = 3
 
 

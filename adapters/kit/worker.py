@@ -21,6 +21,10 @@ from .lowering import NodeFailed
 from .program import Program, read_program
 
 
+#: Leaks are looked for in so many windows of so many steps, where that takes at most so many seconds.
+_WINDOWS, _WINDOW_STEPS, _WINDOWS_SECONDS = 8, 2, 1.0
+
+
 class Loaded:
     """A network with what the worker remembers of it. before: the account of memory before it was loaded, where it
     is the first of its process."""
@@ -192,15 +196,19 @@ class Worker:
         step = loaded.step(what, scope, inputs)
         resettable = memory.reset_peak()
         loaded.network.reset_peak()
+        begin = time.monotonic()
         for _ in range(steps):
             step()
         loaded.network.synchronize()
+        more = _WINDOWS * _WINDOW_STEPS
+        quick = (time.monotonic() - begin) / steps * more < _WINDOWS_SECONDS
         return {
             "peak_host_bytes": memory.peak_bytes(),
             "resettable": resettable,
             "account": memory.account(),
             "before": loaded.before,
             "allocator": loaded.network.memory(),
+            "windows": memory.windows(step, loaded.network.synchronize, _WINDOWS, _WINDOW_STEPS) if quick else [],
         }
 
     def do_close(self, network: int) -> Dict[str, Any]:

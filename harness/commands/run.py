@@ -63,6 +63,9 @@ def run(
             help="Number formats to compare: fp32, tf32, bf16, fp16; comma-separated.", rich_help_panel="What"
         ),
     ] = None,
+    cudnn: Annotated[
+        str | None, typer.Option(help="On a GPU, with and without cuDNN: on,off.", rich_help_panel="What")
+    ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, or auto: the best that each adapter can use.", rich_help_panel="Where")
     ] = "auto",
@@ -124,7 +127,7 @@ def run(
     """
     arguments = {
         "adapters": adapters or [], "suite": suite, "models": models, "scenarios": scenarios, "batch": batch,
-        "modes": modes, "precisions": precisions, "shape": shape or [], "value": value or [], "device": device,
+        "modes": modes, "precisions": precisions, "cudnn": cudnn, "shape": shape or [], "value": value or [], "device": device,
         "threads": threads, "precision": precision, "seconds": seconds, "env": env or [],
         "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
     }  # fmt: skip
@@ -230,6 +233,10 @@ def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]
     for precision in precisions:
         if precision not in PRECISIONS:
             raise HarnessError(f"unknown precision {precision!r}", did_you_mean(precision, PRECISIONS))
+    cudnn = options.words(arguments.get("cudnn"))
+    for word in cudnn:
+        if word not in ("on", "off"):
+            raise HarnessError(f"--cudnn {word}: on, off, or both", "For example: --cudnn on,off")
     batches = tuple(_count("--batch", text) for text in options.words(arguments["batch"]))
     threads = tuple(_count("--threads", text) for text in options.words(str(arguments["threads"] or "")))
     tables = [table for table in suite.comparisons if not scenarios or table.scenario in scenarios]
@@ -246,6 +253,7 @@ def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]
             batches=(batches or table.batches),
             modes=(modes or table.modes),
             precisions=(precisions or table.precisions),
+            cudnn=tuple(word == "on" for word in cudnn) or table.cudnn,
             threads=(threads or table.threads),
         )
         for table in tables
