@@ -166,8 +166,8 @@ class Watch:
             return None
         low, high = min(self._clocks), max(self._clocks)
         return (
-            f"The clock frequency moved between {low / 1e9:.2f} and {high / 1e9:.2f} GHz during the run: hold ratios of "
-            "one comparison against each other rather than times of several."
+            f"The clock frequency moved between {low / 1e9:.2f} and {high / 1e9:.2f} GHz during the run: hold ratios "
+            "of one comparison against each other rather than times of several."
         )
 
 
