@@ -51,9 +51,8 @@ class Fleet:
     def worker(self, site: Site, cell: Cell) -> Worker:
         """A worker that can run a cell, started if there is none. Call it from the main thread: a worker ends with the
         thread that started it."""
-        key = (
-            site.adapter, site.environment.python, cell.model, cell.mode, cell.precision, cell.threads, cell.device, cell.cudnn
-        )  # fmt: skip
+        options = (cell.mode, cell.precision, cell.threads, cell.device, cell.cudnn)
+        key = (site.adapter, site.environment.python, cell.model, *options)
         found = self._workers.get(key)
         if found is None or not found.alive():
             log = self._logs / f"{cell.model}-{site.adapter}-{site.environment.name}-{cell.mode}.log"

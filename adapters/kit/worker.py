@@ -20,7 +20,6 @@ from .interface import INTERFACE_VERSION, Network, Options, Unsupported
 from .lowering import NodeFailed
 from .program import Program, read_program
 
-
 #: Leaks are looked for in so many windows of so many steps, where that takes at most so many seconds.
 _WINDOWS, _WINDOW_STEPS, _WINDOWS_SECONDS = 8, 2, 1.0
 

@@ -127,8 +127,8 @@ def run(
     """
     arguments = {
         "adapters": adapters or [], "suite": suite, "models": models, "scenarios": scenarios, "batch": batch,
-        "modes": modes, "precisions": precisions, "cudnn": cudnn, "shape": shape or [], "value": value or [], "device": device,
-        "threads": threads, "precision": precision, "seconds": seconds, "env": env or [],
+        "modes": modes, "precisions": precisions, "cudnn": cudnn, "shape": shape or [], "value": value or [],
+        "device": device, "threads": threads, "precision": precision, "seconds": seconds, "env": env or [],
         "adapter_path": [str(path) for path in adapter_path or []], "seed": seed,
     }  # fmt: skip
     if resume is not None:
