@@ -12,7 +12,7 @@ from ..kit.interface import Adapter, Network, Options, Unsupported
 from ..kit.program import Program
 from . import operators
 from .inference import InferenceNetwork
-from .session import PROVIDERS, check_options
+from .settings import PROVIDERS, check_options, describe_pins
 
 #: Only the training package has a gradient builder.
 CAN_TRAIN = hasattr(library, "GradientGraphBuilder")
@@ -48,6 +48,7 @@ class OnnxRuntimeAdapter(Adapter):
         return {
             "version": onnxruntime.__version__,
             "build": onnxruntime.get_build_info(),
+            **describe_pins(),
             "providers": onnxruntime.get_available_providers(),
         }
 

@@ -12,11 +12,15 @@ from ..kit.program import Program
 from .elements import NUMBERS, PACKED
 from .onnx_file import OnnxFile
 from .operators import OPSET
+from .optimised import Facts
 from .repairs import repair
-from .session import bind, check_types, create_session, describe_session, empty, to_device, to_host
+from .session import bind, check_types, create_session, empty, to_device, to_host
 
 #: Initializers up to this many bytes are put into the file: shape inference reads none that lie outside it.
 _SMALL = 1024
+
+#: The operator set that gave most operators, Conv among them, bfloat16.
+_BFLOAT16 = 22
 
 
 class InferenceNetwork(Network):
@@ -26,12 +30,14 @@ class InferenceNetwork(Network):
         self._inputs = {tensor.name: tensor for tensor in program.inputs}
         self._outputs = program.outputs
         self._device = device
-        self._options = options
         self._last = None
         check_types([*program.inputs, *program.outputs], NUMBERS)
         file = _read(program)
         self._repaired = repair(file, program, device)
         self._session, self._opset = _session(file, program, device, options)
+        weight_bytes = sum(array.nbytes for array in program.weights.values())
+        model = file.serialise(self._opset)
+        self._facts = Facts(self._session, model, device, options, program.folder, weight_bytes)
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> onnxruntime.IOBinding:
         inputs = [(name, to_device(arrays[name], tensor, self._device)) for name, tensor in self._inputs.items()]
@@ -51,13 +57,11 @@ class InferenceNetwork(Network):
             self._last.synchronize_outputs()
 
     def describe(self) -> Dict[str, Any]:
-        facts = describe_session(self._session, self._options)
-        facts["opset"] = self._opset
-        facts["repaired"] = self._repaired
-        return facts
+        facts = self._facts.describe(has_run=self._last is not None)
+        return {**facts, "opset": self._opset, "repaired": self._repaired}
 
     def close(self) -> None:
-        self._session = self._last = None
+        self._session = self._last = self._facts = None
 
 
 def _read(program: Program) -> OnnxFile:
@@ -81,7 +85,8 @@ def _session(
     ONNX Runtime refuses it as such if it does use it. Raises `Unsupported` where no version has all kernels.
     """
     refusal: Optional[Unsupported] = None
-    for opset in range(program.opset, OPSET - 1, -1):
+    newest = max(program.opset, _BFLOAT16) if options.precision == "bf16" else program.opset
+    for opset in range(newest, OPSET - 1, -1):
         try:
             return create_session(file.serialise(opset), device, options, program.folder), opset
         except Unsupported as error:

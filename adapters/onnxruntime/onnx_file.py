@@ -13,7 +13,7 @@ from .protobuf import Field, data, number, text
 _GRAPH, _OPSETS = 7, 8
 _NODES, _INITIALIZERS = 1, 5
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-_INPUTS, _OUTPUTS, _NAME, _OP, _ATTRIBUTES = 1, 2, 3, 4, 5
+_INPUTS, _OUTPUTS, _NAME, _OP, _ATTRIBUTES, _DOMAIN = 1, 2, 3, 4, 5, 7
 _DIMS, _TYPE, _TENSOR_NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
 
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7
@@ -23,7 +23,7 @@ class NodeProto:
     """A node of the file. attributes: AttributeProtos as they stand, by name."""
 
     def __init__(self, message: bytes):
-        self.op = self.name = ""
+        self.op = self.name = self.domain = ""
         self.inputs: List[str] = []
         self.outputs: List[str] = []
         self.attributes: Dict[str, bytes] = {}
@@ -37,6 +37,8 @@ class NodeProto:
                 self.name = field.text()
             elif field.number == _OP:
                 self.op = field.text()
+            elif field.number == _DOMAIN:
+                self.domain = field.text()
             elif field.number == _ATTRIBUTES:
                 self.attributes[_name_of(field.value, 1)] = field.value
             else:
@@ -46,6 +48,7 @@ class NodeProto:
         fields = [text(_INPUTS, name) for name in self.inputs]
         fields += [text(_OUTPUTS, name) for name in self.outputs]
         fields += [text(_NAME, self.name), text(_OP, self.op)]
+        fields += [text(_DOMAIN, self.domain)] if self.domain else []
         fields += [data(_ATTRIBUTES, attribute) for attribute in self.attributes.values()]
         return protobuf.write(fields + self._others)
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, Optional
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as library
 
+from .settings import pin
 from .trial import Trial, trial
 
 #: The operator set that a Program has at least.
@@ -86,4 +87,5 @@ def _quiet() -> onnxruntime.SessionOptions:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4
     settings.intra_op_num_threads = 1
+    pin(settings)
     return settings

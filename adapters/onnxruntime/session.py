@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
-from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Dict, Iterable, Optional, Tuple, Union
 
 import numpy
 import onnxruntime
@@ -13,14 +14,7 @@ from ..kit.arrays import CARRIERS, carrier
 from ..kit.interface import Options, Unsupported
 from ..kit.program import Tensor
 from .elements import NUMBERS, from_bytes, to_bytes
-
-#: Graph optimisation level of each mode.
-LEVELS = {
-    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-}
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+from .settings import PROVIDERS, providers, session_options
 
 #: What session creation says of an operator for which no kernel is registered, or none for its element types.
 _NO_KERNEL = re.compile(
@@ -28,72 +22,35 @@ _NO_KERNEL = re.compile(
     r" (?:node with name |\(node:)'([^']*)'"
 )
 
-
-def check_options(device: str, options: Options) -> None:
-    """Refuse what ONNX Runtime cannot honour. Raises `Unsupported`."""
-    if device not in PROVIDERS:
-        raise Unsupported(f"ONNX Runtime has no device {device!r} here; it has {', '.join(PROVIDERS)}")
-    if PROVIDERS[device] not in onnxruntime.get_available_providers():
-        raise Unsupported(f"this build of ONNX Runtime lacks {PROVIDERS[device]}; use the {device} environment")
-    if options.mode not in LEVELS:
-        raise Unsupported(f"ONNX Runtime has no mode {options.mode!r}; it has {', '.join(LEVELS)}")
-    if options.precision not in ("fp32", "tf32"):
-        raise Unsupported(f"precision {options.precision!r}: a float32 graph runs in fp32 or tf32 here")
-    if options.precision == "tf32" and device != "cuda":
-        raise Unsupported("precision 'tf32' exists on cuda only")
-    if device == "cuda" and not options.cudnn:
-        raise Unsupported("the CUDA provider of ONNX Runtime cannot run without cuDNN")
-
-
-def session_options(options: Options) -> onnxruntime.SessionOptions:
-    """One operator at a time, on `options.threads` threads. Spinning stays at ONNX Runtime's default (on)."""
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = LEVELS[options.mode]
-    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    settings.intra_op_num_threads = options.threads
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 3
-    return settings
+#: What it says where a node would run on the CPU although that is forbidden.
+_FALLBACK = "fallback to CPU EP has been explicitly disabled"
 
 
 def create_session(
-    model: Union[str, bytes], device: str, options: Options, folder: str = ""
+    model: Union[str, bytes], device: str, options: Options, folder: str = "", optimised: str = ""
 ) -> onnxruntime.InferenceSession:
-    """A session on exactly this device. folder: where the files are that a model in memory names.
+    """A session on exactly this device.
 
+    folder: where the files are that a model in memory names. optimised: a file to write the optimised graph to.
     Raises `Unsupported` for a missing kernel or a silent fall back to the CPU.
     """
     settings = session_options(options)
     if folder:
         settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    if optimised:
+        settings.optimized_model_filepath = optimised
+        weights = os.path.basename(optimised) + ".weights"
+        settings.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
     if device == "cuda":
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
-        session = onnxruntime.InferenceSession(model, settings, providers=_providers(device, options))
+        session = onnxruntime.InferenceSession(model, settings, providers=providers(device, options))
     except Exception as error:  # ONNX Runtime's own exceptions share no base class of their own
         raise _refusal(error) or error from None
     if session.get_providers()[0] != PROVIDERS[device]:
         raise Unsupported(f"ONNX Runtime fell back to {session.get_providers()[0]}: its CUDA libraries did not load")
     session.disable_fallback()
     return session
-
-
-def describe_session(session: onnxruntime.InferenceSession, options: Options) -> Dict[str, Any]:
-    """What a session really runs with."""
-    settings = session.get_session_options()
-    facts = {
-        "providers": session.get_providers(),
-        "provider_options": session.get_provider_options(),
-        "graph_optimization_level": str(settings.graph_optimization_level).rsplit(".", 1)[-1],
-        "execution_mode": str(settings.execution_mode).rsplit(".", 1)[-1],
-        "intra_op_threads": options.threads,
-        "inter_op_threads": 1,
-        "intra_op_spinning": "default (on)",
-    }
-    on_cpu = _nodes_on_cpu(session)
-    if on_cpu is not None:
-        facts["nodes_on_cpu"] = on_cpu
-    return facts
 
 
 def check_types(tensors: Iterable[Tensor], extra: Iterable[str] = ()) -> None:
@@ -169,25 +126,16 @@ def _wrapped(array: numpy.ndarray, tensor: Tensor) -> onnxruntime.OrtValue:
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(room, NUMBERS[tensor.dtype])
 
 
-def _providers(device: str, options: Options) -> List[Any]:
-    if device == "cpu":
-        return [PROVIDERS["cpu"]]
-    settings = {
-        "device_id": "0",
-        "use_tf32": "1" if options.precision == "tf32" else "0",
-        "cudnn_conv_algo_search": "EXHAUSTIVE",
-    }
-    return [(PROVIDERS["cuda"], settings), PROVIDERS["cpu"]]
-
-
 def _refusal(error: Exception) -> Optional[Unsupported]:
+    if _FALLBACK in str(error):
+        return Unsupported("the CUDA provider of ONNX Runtime lacks a kernel for it in this precision")
     found = _NO_KERNEL.search(str(error))
     if found is None:
         return None
     return Unsupported("ONNX Runtime has no kernel for it", operator=found.group(1), node=found.group(2) or None)
 
 
-def _nodes_on_cpu(session: onnxruntime.InferenceSession) -> Optional[Dict[str, int]]:
+def nodes_on_cpu(session: onnxruntime.InferenceSession) -> Optional[Dict[str, int]]:
     """Operators that a CUDA session runs on the CPU, with their counts; None where this build does not record it."""
     if session.get_providers()[0] == PROVIDERS["cpu"] or not hasattr(session, "get_provider_graph_assignment_info"):
         return None

@@ -11,8 +11,9 @@ from ..kit.interface import Network, Options, Unsupported
 from ..kit.program import Program
 from .forward import running_variances
 from .gradient import training_graphs
+from .optimised import Facts
 from .optimizers import STEP
-from .session import bind, check_types, create_session, describe_session, empty, to_device, to_host, write
+from .session import bind, check_types, create_session, empty, to_device, to_host, write
 
 Values = Dict[str, onnxruntime.OrtValue]
 
@@ -43,7 +44,9 @@ class TrainingNetwork(Network):
         held = [*self._changing.values(), *self._graphs.state]
         self._sets: Tuple[Values, Values] = tuple({t.name: empty(t, device) for t in held} for _ in range(2))
         self._current = 0
-        self._session = create_session(self._graphs.step.SerializeToString(), device, options)
+        model = self._graphs.step.SerializeToString()
+        self._session = create_session(model, device, options)
+        self._facts = Facts(self._session, model, device, options)
         self.set_parameters({name: program.weights[name] for name in self._changing})
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> Staged:
@@ -107,12 +110,10 @@ class TrainingNetwork(Network):
             write(here[tensor.name], numpy.full(tensor.shape, first, tensor.dtype), tensor)
 
     def describe(self) -> Dict[str, Any]:
-        facts = describe_session(self._session, self._options)
-        facts["operators"] = len(self._graphs.step.graph.node)
-        return facts
+        return self._facts.describe(has_run=self._last is not None)
 
     def close(self) -> None:
-        self._session = self._last = self._sets = None
+        self._session = self._last = self._sets = self._facts = None
 
 
 def _variance_scales(program: Program) -> Dict[str, float]:

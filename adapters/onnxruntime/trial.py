@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any, List, NamedTuple, Optional
 
 from . import protobuf
-from .protobuf import data, text, write
+from .protobuf import Field, data, text, write
+
+_FLOAT_TENSOR = 1
 
 #: The element types that trials use, best first, with ONNX's numbers.
-_TYPES = {"tensor(float)": 1, "tensor(int64)": 7, "tensor(bool)": 9}
+_TYPES = {"tensor(float)": _FLOAT_TENSOR, "tensor(int64)": 7, "tensor(bool)": 9}
 
 _FLOAT, _INT, _STRING, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 6, 7, 8
 
@@ -47,9 +49,20 @@ def trial(schema: Any, opset: int) -> Optional[Trial]:
     graph = [data(1, write(node)), text(2, "trial")]
     graph += [data(11, _value(name, kind)) for name, kind in zip(given, inputs)]
     graph += [data(12, _value(name, kind)) for name, kind in zip(made, outputs)]
+    return Trial(_model(graph, opset), _floats(given, inputs), _floats(made, outputs))
+
+
+def product() -> bytes:
+    """A model of one node: two vectors, "a" and "b", of any length to their elementwise product, "ab"."""
+    node = [text(1, "a"), text(1, "b"), text(2, "ab"), text(4, "Mul")]
+    graph = [data(1, write(node)), text(2, "product")]
+    graph += [data(field, _value(name, _FLOAT_TENSOR)) for field, name in ((11, "a"), (11, "b"), (12, "ab"))]
+    return _model(graph, opset=21)
+
+
+def _model(graph: List[Field], opset: int) -> bytes:
     opset_id = write([protobuf.number(2, opset)])
-    model = write([protobuf.number(1, 10), data(7, write(graph)), data(8, opset_id)])
-    return Trial(model, _floats(given, inputs), _floats(made, outputs))
+    return write([protobuf.number(1, 10), data(7, write(graph)), data(8, opset_id)])
 
 
 def _kind(parameter: Any) -> Optional[int]:
@@ -61,7 +74,7 @@ def _type_name(attribute: Any) -> str:
 
 
 def _floats(names: List[str], kinds: List[int]) -> List[str]:
-    return [name for name, kind in zip(names, kinds) if kind == _TYPES["tensor(float)"]]
+    return [name for name, kind in zip(names, kinds) if kind == _FLOAT_TENSOR]
 
 
 def _attribute(name: str, type_name: str) -> bytes:
