@@ -155,13 +155,17 @@ def _running_ns() -> Dict[str, int]:
 
 
 def _working_threads(step: Callable[[], Any], synchronize: Callable[[], None], seconds: float) -> Optional[int]:
-    """How many threads of this process have a part in the steps; None where the system does not say."""
+    """How many threads of this process have a part in the steps; None where the system does not say.
+
+    Each step is waited for: an asynchronous framework is asked for more in this time than it can do in minutes.
+    """
     before = _running_ns()
     deadline = time.perf_counter() + seconds
-    step()
-    while time.perf_counter() < deadline:
+    while True:
         step()
-    synchronize()
+        synchronize()
+        if time.perf_counter() >= deadline:
+            break
     ran = [after - before.get(thread, 0) for thread, after in _running_ns().items()]
     if not ran or max(ran) <= 0:
         return None
