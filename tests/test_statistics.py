@@ -159,3 +159,30 @@ def test_a_million_samples_take_seconds():
     _, medians = statistics.group_medians(groups, generator.random(1_000_000))
     assert time.perf_counter() - start < 5
     assert stats.describe(medians).mean == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_detectable_difference_is_what_noise_of_that_size_would_mostly_show() -> None:
+    random = numpy.random.default_rng(0)
+    seen, told = 0, []
+    for _ in range(200):
+        noise = random.normal(0, 0.05, 30)
+        told.append(statistics.detectable(statistics.median_interval(1 + noise)))
+    least = float(numpy.median(told))
+    for _ in range(200):
+        ratio = statistics.median_interval(1 + least + random.normal(0, 0.05, 30))
+        seen += statistics.verdict(ratio) == "slower"
+    assert 0.65 < seen / 200 < 0.95
+
+
+def test_the_quick_interval_covers_the_median_as_often_as_it_says() -> None:
+    random = numpy.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        interval = statistics.ranked_interval(random.exponential(1.0, 21))
+        covered += interval.low <= numpy.log(2) <= interval.high
+    assert covered / 400 > 0.93
+
+
+def test_five_values_are_too_few_for_the_quick_interval() -> None:
+    assert numpy.isnan(statistics.ranked_interval([1, 2, 3, 4, 5]).low)
+    assert not numpy.isnan(statistics.ranked_interval([1, 2, 3, 4, 5, 6]).low)

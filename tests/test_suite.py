@@ -9,7 +9,7 @@ import pytest
 from harness import suite
 from harness.adapters import all_adapters
 from harness.errors import HarnessError
-from harness.matrix import expand, usable_cores
+from harness.matrix import baseline, expand, usable_cores
 
 
 def written(tmp_path: Path, text: str) -> str:
@@ -70,3 +70,37 @@ def test_a_mistake_is_named_by_file_and_key(text: str, message: str, tmp_path: P
     with pytest.raises(HarnessError) as error:
         suite.load(path)
     assert path in str(error.value) and message in str(error.value)
+
+
+def test_hand_written_networks_are_compared_with_their_own_adapter_only() -> None:
+    adapters = [spec for name, spec in all_adapters().items() if name in ("torch", "mxnet")]
+    found = expand(suite.load("native"), adapters, {"torch": "cpu", "mxnet": "cpu"})
+    native = [comparison for comparison in found if comparison.first.scenario == "native"]
+    assert len(native) == 2 * 4 * 2, "two frameworks, four models, inference and training"
+    for comparison in native:
+        assert len({cell.adapter for cell in comparison.cells}) == 1
+        assert comparison.first.mode == "native" and len(comparison.cells) == 2
+        assert baseline([(cell.adapter, cell.mode) for cell in comparison.cells]) == 0
+
+
+def test_an_adapter_without_a_hand_written_network_of_a_model_has_no_such_cell(tmp_path: Path) -> None:
+    text = '[[comparisons]]\nscenario = "native"\nmodels = ["mlp"]\n'
+    assert not expand(suite.load(written(tmp_path, text)), [all_adapters()["torch"]], {"torch": "cpu"})
+
+
+def test_without_cudnn_is_asked_of_gpus_only(tmp_path: Path) -> None:
+    text = '[[comparisons]]\nscenario = "infer"\nmodels = ["mlp"]\ncudnn = [true, false]\n'
+    adapters = [spec for name, spec in all_adapters().items() if name in ("torch", "mxnet")]
+    cells = [
+        cell
+        for comparison in expand(suite.load(written(tmp_path, text)), adapters, {"torch": "cuda", "mxnet": "cpu"})
+        for cell in comparison.cells
+    ]
+    assert [(cell.adapter, cell.cudnn) for cell in cells] == [("mxnet", True), ("torch", True), ("torch", False)]
+    assert len({cell.id for cell in cells}) == 3
+
+
+def test_the_baseline_is_the_hand_written_network_then_torch_then_the_first_by_name() -> None:
+    assert baseline([("torch", "eager"), ("torch", "native")]) == 1
+    assert baseline([("mxnet", "hybridized"), ("torch", "compiled"), ("torch", "eager")]) == 1
+    assert baseline([("tensorflow", "graph"), ("mxnet", "hybridized")]) == 1

@@ -66,29 +66,26 @@ def live(
     """Makes a cell with its network loaded in a worker of its own."""
     made: list[LiveCell] = []
 
-    def load(model: str, scenario: str, batch: int = 2, mode: str = "", **options: object) -> LiveCell:
+    def load(
+        model: str,
+        scenario: str,
+        batch: int = 2,
+        mode: str = "",
+        precision: str = "fp32",
+        threads: int = 0,
+        **options: object,
+    ) -> LiveCell:
         source = prepare.find(model)
         workload = Workload(source, scenario, batch, seed=0)
-        mode = mode or adapter.modes[0]
-        cell = Cell(
-            adapter.name,
-            device,
-            model,
-            scenario,
-            mode,
-            "fp32",
-            adapter.layout,
-            batch,
-            usable_cores(),
-            "device",
-            scenario,
-        )
+        mode, threads = mode or adapter.modes[0], threads or usable_cores()
+        where = (precision, adapter.layout, batch, threads, "device", scenario)
+        cell = Cell(adapter.name, device, model, scenario, mode, *where)
         site = site_for(scenario)
         one = LiveCell(cell, site, workload, tmp_path, TIMEOUT, network=len(made) + 1)
         made.append(one)
         one.worker = start(site, tmp_path / "worker.log", cell.threads, device)
         one.worker.ask("hello", TIMEOUT)
-        one.load({"mode": mode, "precision": "fp32", "threads": cell.threads, **options})
+        one.load({"mode": mode, "precision": precision, "threads": threads, **options})
         return one
 
     yield load
