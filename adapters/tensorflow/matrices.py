@@ -36,7 +36,7 @@ def product(a, b, **transposed):
 
 def is_constant(x):
     """Whether Grappler computes at its leisure what is made of a tensor."""
-    return not tf.executing_eagerly() and x.op.type == "Const"
+    return tf.is_symbolic_tensor(x) and x.op.type == "Const"
 
 
 def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
