@@ -26,6 +26,7 @@ from harness.matrix import PREFERRED_BASELINE, Cell, Comparison
 from harness.measure import memory
 from harness.measure.energy import Meter
 from harness.measure.gpu import Nvml
+from harness.measure.machine import Watch
 from harness.results import NULL_ADAPTER
 from harness.rounds import Rounds
 from harness.scenarios import coldstart, ease, infer, train
@@ -103,6 +104,8 @@ class Runner:
         scratch.mkdir()
         fleet = Fleet(self.folder / "logs")
         self.progress.begin(len(self.plan.comparisons) + 1)
+        watch = Watch()
+        watch.begin()
         try:
             self._prepare_sites()
             self.progress.done()
@@ -110,8 +113,11 @@ class Runner:
             for model, comparisons in by_model:
                 self._run_model(model, list(comparisons), fleet, scratch)
                 fleet.end()
+                watch.look()
             if self.plan.with_ease:
                 self._run_ease()
+            for finding in watch.findings():
+                self.journal.append("warning", text=finding)
         finally:
             fleet.kill()
             shutil.rmtree(scratch, ignore_errors=True)
