@@ -40,7 +40,7 @@ class TrainingGraphs:
     replaced: Tuple[Tuple[str, str], ...]
 
 
-def training_graphs(program: Program, device: str) -> TrainingGraphs:
+def training_graphs(program: Program, device: str, threads: int) -> TrainingGraphs:
     """Differentiate a Program and put its optimizer behind it.
 
     Raises `Unsupported` for an operator without a gradient and for a parameter that the gradient does not reach.
@@ -54,7 +54,7 @@ def training_graphs(program: Program, device: str) -> TrainingGraphs:
     gradients = Writer("gradients", model.graph.node)
     results = [_value(name, program.tensors[of]) for name, of in zip(names, training.parameters)]
     step = Writer("step", model.graph.node)
-    state, updated = append_optimizer(step, program, dict(zip(training.parameters, names)))
+    state, updated = append_optimizer(step, program, dict(zip(training.parameters, names)), threads)
     replaced = [*updated, *training.updates.items()]
     described = {**program.tensors, **{tensor.name: tensor for tensor in state}}
     outputs = [_value(training.loss, program.tensors[training.loss])]

@@ -1,28 +1,32 @@
 """ONNX's optimizers (ai.onnx.preview.training 1) as ONNX nodes behind a gradient graph.
 
-ONNX Runtime's own optimizers are AdamW and plain SGD, so these are graphs of ours. Formulas: docs/architecture.md.
+ONNX Runtime's own optimizers are Adam and plain SGD, so the others are graphs of ours. Formulas: docs/architecture.md.
 """
 
 from __future__ import annotations
 
 from typing import Callable, Dict, List, Tuple
 
+from ..kit.arrays import element_count
 from ..kit.program import Optimizer, Program, Tensor
-from .writer import Writer
+from .writer import MICROSOFT, Writer
 
 #: The number of steps made before, a state of every optimizer whose formula reads it.
 STEP = "step/T"
+
+#: A fused node uses one thread: it is faster than several nodes of many threads up to so many threads or elements.
+_FEW, _LITTLE = 2, 1 << 14
 
 Replaced = List[Tuple[str, str]]
 
 
 def append_optimizer(
-    writer: Writer, program: Program, gradients: Dict[str, str]
+    writer: Writer, program: Program, gradients: Dict[str, str], threads: int
 ) -> Tuple[Tuple[Tensor, ...], Replaced]:
     """Append one optimizer step for every parameter.
 
-    gradients: {parameter: tensor that is its gradient}. Returns the state tensors, and (before, after) names of
-    parameters and state.
+    gradients: {parameter: tensor that is its gradient}. threads: that one operator may use. Returns the state tensors,
+    and (before, after) names of parameters and state.
     """
     optimizer = program.training.optimizer
     rule = _RULES[optimizer.op](writer, optimizer)
@@ -31,7 +35,9 @@ def append_optimizer(
     for name, gradient in gradients.items():
         parameter = program.tensors[name]
         before = [Tensor(f"step/{key}/{name}", parameter.dtype, parameter.shape) for key in rule.states]
-        after = rule.apply(name, gradient, [tensor.name for tensor in before], parameter.dtype)
+        fused = parameter.dtype == "float32" and (threads <= _FEW or element_count(parameter.shape) <= _LITTLE)
+        apply = rule.apply_fused if fused else rule.apply
+        after = apply(name, gradient, [tensor.name for tensor in before], parameter.dtype)
         state += before
         replaced += zip([name, *(tensor.name for tensor in before)], after)
     if rule.counts:
@@ -55,6 +61,10 @@ class _Rule:
     def apply(self, x: str, g: str, states: List[str], dtype: str) -> List[str]:
         """Append the nodes; returns the names of the new parameter and the new states."""
         raise NotImplementedError
+
+    def apply_fused(self, x: str, g: str, states: List[str], dtype: str) -> List[str]:
+        """The same in fewer nodes that use one thread each, where ONNX Runtime has them."""
+        return self.apply(x, g, states, dtype)
 
     def mul(self, x: str, factor: float, dtype: str) -> str:
         return x if factor == 1.0 else self.writer.op("Mul", [x, self.writer.constant(factor, dtype)])
@@ -107,6 +117,7 @@ class _Momentum(_Rule):
 class _Adam(_Rule):
     states = ("V", "H")
     counts = True
+    _spare = ""
 
     def apply(self, x: str, g: str, states: List[str], dtype: str) -> List[str]:
         alpha, beta = self.attributes["alpha"], self.attributes["beta"]
@@ -117,6 +128,23 @@ class _Adam(_Rule):
         change = self.writer.op("Div", [self.writer.op("Mul", [v, self.scalar(dtype, self._rate)]), root])
         result = self.writer.op("Sub", [x, change])
         return [self.mul(result, 1.0 - self.attributes["norm_coefficient_post"], dtype), v, h]
+
+    def apply_fused(self, x: str, g: str, states: List[str], dtype: str) -> List[str]:
+        """ONNX Runtime's own Adam, its correction of bias left out: the rate that it is given is R'."""
+        g = self.regularized(x, g, dtype)
+        outputs = [self.writer.name("adam") for _ in range(4)]
+        inputs = [self.scalar(dtype, self._rate), self._spare_count(), x, g, *states]
+        settings = {key: self.attributes[key] for key in ("alpha", "beta", "epsilon")}
+        settings.update({"lambda": 0.0, "do_bias_correction": 0, "weight_decay_mode": 1})
+        self.writer.node("AdamOptimizer", inputs, outputs, self.writer.name("adam"), domain=MICROSOFT, **settings)
+        _, v, h, result = outputs
+        return [self.mul(result, 1.0 - self.attributes["norm_coefficient_post"], dtype), v, h]
+
+    # workaround: AdamOptimizer counts up the number of steps that it is given in place, be it a constant.
+    def _spare_count(self) -> str:
+        """A number that nobody else reads; without its own correction of bias AdamOptimizer does not either."""
+        self._spare = self._spare or self.writer.op("Neg", [STEP])
+        return self._spare
 
     def _rate(self) -> str:
         """R' = R*sqrt(1-beta**T)/(1-alpha**T) if T > 0 else R."""

@@ -37,7 +37,7 @@ class TrainingNetwork(Network):
         self._options = options
         self._last = None
         check_types([*program.inputs, *program.outputs])
-        self._graphs = training_graphs(program, device)
+        self._graphs = training_graphs(program, device, options.threads)
         changing = [*program.training.parameters, *program.training.updates]
         self._changing = {name: program.tensors[name] for name in changing}
         self._scales = _variance_scales(program) if device == "cuda" else {}
