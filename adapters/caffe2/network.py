@@ -12,7 +12,7 @@ from ..kit.arrays import carrier
 from ..kit.interface import Network, Options, Unsupported
 from ..kit.lowering import lower
 from ..kit.program import Node, Program, Tensor
-from . import ideep
+from . import ideep, settings
 from .graph import Graph, Value, masks, needed
 
 #: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP; asynchronous nets crash with it,
@@ -117,10 +117,11 @@ class Caffe2Network(Network):
 
     def describe(self) -> Dict[str, Any]:
         return {
-            "net_type": NET_TYPES[self._options.mode],
-            "layout": "NCHW",
+            "graph": NET_TYPES[self._options.mode],
+            "layout": "blocked" if self._lowered.graph.library == "ideep" else "NCHW",
             "library": self._lowered.graph.library,
-            "operators": dict(self._nets),
+            "operators": self._nets[0][1],
+            "interop_threads": self._options.threads if self._options.mode == "async" else 1,
         }
 
     def close(self) -> None:
@@ -142,9 +143,7 @@ class Caffe2Network(Network):
         net.op.extend(operators)
         if self._device is not None:
             net.device_option.CopyFrom(self._device)
-            # Caffe2 takes another engine where an operator has none of this name
-            for operator in net.op:
-                operator.engine = "CUDNN" if self._lowered.graph.library == "cudnn" else "DEFAULT"
+            settings.pin(net, self._lowered.graph.library)
         net.external_input.extend(_read_first(operators))
         self._nets.append((name, len(operators)))
         try:
