@@ -93,6 +93,11 @@ def ratio_interval(low: Any, high: Any) -> str:
     return f"{ratio(low)[:-1]} {NOTHING} {ratio(high)[:-1]}" if known(low) and known(high) else NOTHING
 
 
+def percent(share: Any, significant: int = 2) -> str:
+    """A share as "2.3 %"."""
+    return f"{digits(100 * share, significant)} %" if known(share) else NOTHING
+
+
 def error(value: Any) -> str:
     """A relative error: "1.2e-06"."""
     return f"{value:.1e}" if known(value) else NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.measure import statistics
-from harness.report import humanise, page
+from harness.report import humanise, page, verdicts
 from harness.report.view import Row, records, view
 from harness.results import Run
 
@@ -22,6 +22,8 @@ def markdown(run: Run) -> str:
         about=page.about(run),
         contestants=seen.contestants,
         scopes=seen.scopes(),
+        waiting=verdicts.waiting(run),
+        undecided=verdicts.undecided([task for scope in seen.scopes() for task in scope[3]]),
         scores=page.scores(seen),
         problems=seen.problems(),
         environments=[row for row in records(run.environments) if row["reason"]],

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.measure import statistics
-from harness.report import charts, humanise
+from harness.report import charts, humanise, verdicts
 from harness.report.colours import colour
 from harness.report.humanise import known
 from harness.report.view import STATUSES, Row, Task, View, records, view
@@ -88,6 +88,8 @@ def html(run: Run) -> str:
             machine=machine(run),
             about=about(run),
             minimum_rounds=statistics.MINIMUM_ROUNDS,
+            waiting=verdicts.waiting(run),
+            why=verdicts.why,
             contestants=seen.contestants,
             paint=lambda name: colour(seen.adapter_of.get(name, name or ""), seen.adapter_of.values()),
             tasks=seen.tasks,

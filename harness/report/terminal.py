@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.conformance.board import OUTCOMES
 from harness.report import board as boards
-from harness.report import humanise
+from harness.report import humanise, verdicts
 from harness.report.markdown import figure
 from harness.report.view import Row, Task, View, records, view
 from harness.results import Run
@@ -28,6 +28,8 @@ def summary(run: Run) -> RenderableType:
         parts += [_table(title, tasks, seen), Text()]
     if parts:
         parts.append(_legend(seen))
+        told = [verdicts.in_short([task for scope in seen.scopes() for task in scope[3]]), verdicts.waiting(run)]
+        parts += [Text(sentence, style="dim") for sentence in told if sentence]
     parts += _problems(seen)
     parts += _missing(run)
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]

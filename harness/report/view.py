@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas
 
+from harness.kit import wire
 from harness.report.humanise import known
 from harness.results import NULL_ADAPTER, Run
 
@@ -32,6 +33,9 @@ SCOPES = (
 _ADAPTERS = ("torch", "tensorflow", "mxnet", "caffe2", "onnxruntime")
 _TASK_KEY = ("comparison", "model", "scenario", "batch", "device", "clock_scope")
 _SCENARIOS = ("roof", "infer", "train", "native", "coldstart")
+
+#: Scenarios that compare no frameworks: what the machine can do, and an adapter against its framework by hand.
+ROOF, NATIVE = "roof", "native"
 STATUSES = ("ok", "wrong", "unsupported", "failed", "timeout")
 
 
@@ -49,6 +53,16 @@ class Task:
     def name(self) -> str:
         return f"{self.model} · {self.what}"
 
+    @property
+    def first(self) -> Row:
+        """Any of its cells: what tells the task from others is the same in all."""
+        return next(iter(self.cells.values()))
+
+    @property
+    def baseline(self) -> Row | None:
+        """The cell that the others are compared with."""
+        return next((row for row in self.cells.values() if row["verdict"] == "baseline"), None)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -63,24 +77,29 @@ class Problem:
 
 @dataclass(frozen=True)
 class View:
-    """contestants: without the null adapter, whose rows are in `null`. stray: cells of which only the id is known."""
+    """contestants: of `tasks`, so without the null adapter, whose rows are in `null`, and without hand-written networks,
+    whose tasks are in `native`. stray: cells of which only the id is known."""
 
     contestants: list[str]
     adapter_of: dict[str, str]
     tasks: list[Task]
+    native: list[Task]
     null: list[Row]
     stray: list[Row]
 
     def scopes(self) -> list[tuple[str, str, str, list[Task]]]:
-        """(scope, title, explanation, its tasks) for each clock scope that has any."""
-        present = list(dict.fromkeys(task.scope for task in self.tasks))
+        """(scope, title, explanation, its tasks) for each clock scope that has any. What the machine can do at most is
+        no comparison of frameworks, and not among them."""
+        compared = [task for task in self.tasks if task.scenario != ROOF]
+        present = list(dict.fromkeys(task.scope for task in compared))
         described = [scope for scope in SCOPES if scope[0] in present]
         described += [(scope, f"Clock scope {scope}", "") for scope in present if scope not in {s[0] for s in SCOPES}]
-        return [(name, title, text, [t for t in self.tasks if t.scope == name]) for name, title, text in described]
+        return [(name, title, text, [t for t in compared if t.scope == name]) for name, title, text in described]
 
     def cells(self) -> list[tuple[Task, str, Row]]:
         """Every cell with its task and contestant."""
-        return [(task, contestant, row) for task in self.tasks for contestant, row in task.cells.items()]
+        tasks = [*self.tasks, *self.native]
+        return [(task, contestant, row) for task in tasks for contestant, row in task.cells.items()]
 
     def problems(self) -> list[Problem]:
         """Every cell that is not ok, wrong ones first; those of one contestant with one reason together."""
@@ -108,7 +127,17 @@ def view(run: Run) -> View:
     order = sorted(dict.fromkeys(names.values()), key=lambda name: _contestant_rank(name, names, others))
     adapter_of = {names[row["cell"]]: row["adapter"] for row in others}
     models = list(dict.fromkeys([*run.models["model"].dropna(), *(row["model"] for row in rows)]))
-    return View(order, adapter_of, _tasks(others, names, order, models), _sorted(null, models), stray)
+    tasks = _tasks(others, names, order, models)
+    compared = [task for task in tasks if task.scenario != NATIVE]
+    present = {name for task in compared for name in task.cells}
+    return View(
+        contestants=[name for name in order if name in present],
+        adapter_of=adapter_of,
+        tasks=compared,
+        native=[task for task in tasks if task.scenario == NATIVE],
+        null=_sorted(null, models),
+        stray=stray,
+    )
 
 
 def records(frame: pandas.DataFrame) -> list[Row]:
@@ -120,16 +149,22 @@ def records(frame: pandas.DataFrame) -> list[Row]:
 
 
 def _contestants(rows: list[Row]) -> dict[str, str]:
-    """The contestant of each cell: its adapter, and what sets it apart where one comparison has several of it."""
+    """The contestant of each cell: its adapter, and what sets it apart where one comparison has several of it. A
+    hand-written network is named after its framework and is no mode of the adapter's."""
     seen: dict[tuple[Any, ...], set[Any]] = {}
     for row in rows:
-        for key in ("mode", "layout", "precision"):
+        if row["mode"] == wire.NATIVE_MODE:
+            continue
+        for key in ("mode", "layout", "precision", "cudnn"):
             place = (row["adapter"], key, *(row[name] for name in _TASK_KEY))
             seen.setdefault(place, set()).add(row[key])
     apart = {(place[0], place[1]) for place, values in seen.items() if len(values) > 1}
     names = {}
     for row in rows:
         words = [row[key] for key in ("mode", "layout", "precision") if (row["adapter"], key) in apart]
+        words += ["without cuDNN"] if row["cudnn"] is False else []
+        if row["mode"] == wire.NATIVE_MODE:
+            words = [wire.NATIVE_MODE]
         names[row["cell"]] = " ".join([row["adapter"], *(str(word) for word in words)])
     return names
 
@@ -158,7 +193,7 @@ def _tasks(rows: list[Row], names: dict[str, str], order: list[str], models: lis
 def _what(group: list[Row], several: list[str]) -> str:
     """The task in words: its scenario and batch, and of what the run has several, what all of its cells share."""
     first = group[0]
-    words = [first["scenario"]]
+    words = [first["purpose"] or NATIVE if first["scenario"] == NATIVE else first["scenario"]]
     words += [f"batch {first['batch']}"] if first["batch"] is not None else []
     for key in several:
         if first[key] is not None and all(row[key] == first[key] for row in group):
