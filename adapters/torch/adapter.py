@@ -16,8 +16,10 @@ from ..kit.program import Program, Tensor
 from . import attention, image, ops, quantization, recurrent, search, settings, shapes, signals, state
 from .capture import Captured
 from .dtypes import to_array, to_tensor, torch_type
+from .folding import fold
 from .fusion import FUSED, fuse
 from .inplace import overwrite
+from .layout import channels_last
 from .likeness import repeated
 from .optimizers import make_optimizer
 from .tracing import Tracer, is_sized_by_data, sized
@@ -87,6 +89,7 @@ class _TorchNetwork(Network):
 
     def __init__(self, program: Program, device: torch.device, options: Options):
         self.program, self.device, self.options = program, device, options
+        self.channels_last = channels_last(program, device, options)
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> List[torch.Tensor]:
         settings.use(self.options)
@@ -120,7 +123,10 @@ class _TorchNetwork(Network):
     def _tensor(self, array: numpy.ndarray, tensor: Tensor) -> torch.Tensor:
         if tuple(array.shape) != tensor.shape:
             raise ValueError(f"{tensor.name}: shape {list(array.shape)} was given, {list(tensor.shape)} is wanted")
-        return to_tensor(array, torch_type(tensor.dtype), self.device)
+        return self._placed(tensor.name, to_tensor(array, torch_type(tensor.dtype), self.device))
+
+    def _placed(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if name in self.channels_last else x
 
     def _tracer(self) -> Tracer:
         return Tracer(self.device, self.options.mode)
@@ -137,6 +143,8 @@ class _TorchNetwork(Network):
         with torch.device(self.device):
             lower(program, operators, values, self._expect)
         self.module = tracer.finish([values[name] for name in results], state.changes_state)
+        if not program.training:
+            fold(self.module)
         if self.options.mode == "compiled":
             self._forward = torch.compile(self.module, fullgraph=True, dynamic=False, options=self._compiler())
         else:
@@ -190,7 +198,7 @@ class TrainingNetwork(_TorchNetwork):
             trained = name in program.training.parameters
             tensor = program.tensors[name]
             dtype = torch_type(tensor.dtype)
-            leaves = [to_tensor(part, dtype, device) for part in kind.split(program.weights[name])]
+            leaves = [self._placed(name, to_tensor(part, dtype, device)) for part in kind.split(program.weights[name])]
             self._leaves[name] = [torch.nn.Parameter(leaf) for leaf in leaves] if trained else leaves
             proxies = tuple(tracer.state(name, leaf) for leaf in self._leaves[name])
             values[name] = proxies if isinstance(kind, state.Gates) else proxies[0]

@@ -1,18 +1,21 @@
-"""ONNX's optimizers (ai.onnx.preview.training, version 1) on whole lists of tensors, state on the device.
+"""ONNX's optimizers (ai.onnx.preview.training, version 1) on torch's fused kernels: one call for all tensors.
 
-What of a formula depends on T, the number of steps made before, is one number, kept on the host; a step that is
-captured once and replayed reads it from a tensor on the device instead, which `begin` fills without waiting.
+What of a formula depends on T, the number of steps made before, is one number. It lies in a tensor on the device, so
+that a step that is captured once and replayed reads it anew; `begin` fills it without waiting.
 Formulas: ONNX's operator documentation; docs/architecture.md repeats them.
 """
 
 from __future__ import annotations
 
-from typing import List, Sequence
+import math
+from typing import Dict, List, Sequence
 
 import torch
 
 from ..kit.interface import Unsupported
 from ..kit.program import Optimizer as Recipe
+
+Tensors = List[torch.Tensor]
 
 
 class Optimizer:
@@ -20,16 +23,17 @@ class Optimizer:
 
     slot_count = 1
 
-    def __init__(self, recipe: Recipe, parameters: List[torch.Tensor], captured: bool):
+    def __init__(self, recipe: Recipe, parameters: Tensors, captured: bool):
         self.rate = recipe.learning_rate
         self.attributes = recipe.attributes
         self.norm = recipe.attributes["norm_coefficient"]
-        self.first_step = recipe.step
-        self.parameters = parameters
+        self.first_step = self.steps = recipe.step
+        self.parameters, self.captured = parameters, captured
         self.slots = [[torch.zeros_like(p) for p in parameters] for _ in range(self.slot_count)]
-        self.steps = recipe.step
-        self.number = torch.zeros((), device=parameters[0].device) if captured else 0.0
-        self._filled = None
+        self.number = torch.zeros((), device=parameters[0].device)
+        self._filled = 0.0
+        self._strides = [p.stride() for p in parameters]
+        self._groups = list(_by_type(parameters).values())
 
     def reset(self) -> None:
         self.steps = self.first_step
@@ -39,54 +43,76 @@ class Optimizer:
     def begin(self) -> None:
         """Start the next step: set the number that depends on T."""
         value = self.coefficient(self.steps)
-        self.steps += 1
-        if not isinstance(self.number, torch.Tensor):
-            self.number = value
-        elif value != self._filled:
+        if value != self._filled:
             self.number.fill_(value)
             self._filled = value
+        self.steps += 1
 
     def apply(self, gradients: Sequence[torch.Tensor]) -> None:
-        """Finish it. Call under no_grad; the gradients are left as they are."""
-        if self.norm:
-            gradients = torch._foreach_add(gradients, self.parameters, alpha=self.norm)
-        self.update(gradients)
+        """Finish it. Call under no_grad; the gradients may be overwritten."""
+        gradients = [
+            gradient if gradient.stride() == strides else torch.empty_like(parameter).copy_(gradient)
+            for gradient, strides, parameter in zip(gradients, self._strides, self.parameters)
+        ]
+        if len(self._groups) == 1:
+            return self.update(self.parameters, gradients, *self.slots)
+        for group in self._groups:
+            self.update(*[[tensors[i] for i in group] for tensors in (self.parameters, gradients, *self.slots)])
 
     def coefficient(self, step: int) -> float:
+        """The number, where T is `step`."""
         raise NotImplementedError
 
-    def update(self, gradients: Sequence[torch.Tensor]) -> None:
+    def update(self, parameters: Tensors, gradients: Tensors, *slots: Tensors) -> None:
+        """Do a step on tensors of one element type. Each gradient lies in memory as its parameter does."""
         raise NotImplementedError
 
-    def _divide(self, numerators, roots) -> None:
-        """parameters -= number * numerators / roots, which it may overwrite."""
-        if isinstance(self.number, torch.Tensor):
-            torch._foreach_div_(roots, self.number)
-            torch._foreach_addcdiv_(self.parameters, numerators, roots, value=-1.0)
-        else:
-            torch._foreach_addcdiv_(self.parameters, numerators, roots, value=-self.number)
+
+def _by_type(tensors: Tensors) -> Dict[torch.dtype, List[int]]:
+    """Where the tensors of each element type stand: torch's kernels want them apart."""
+    found: Dict[torch.dtype, List[int]] = {}
+    for i, tensor in enumerate(tensors):
+        found.setdefault(tensor.dtype, []).append(i)
+    return found
 
 
 class Momentum(Optimizer):
+    """torch's SGD: its dampening is 1 - beta, and its first step too takes the gradient as it is."""
+
     def coefficient(self, step):
         return self.attributes["beta"] if step > 0 else 1.0
 
-    def update(self, gradients):
-        alpha, (velocity,) = self.attributes["alpha"], self.slots
+    def update(self, parameters, gradients, velocity):
+        alpha, beta, nesterov = self.attributes["alpha"], self.attributes["beta"], self.attributes["mode"] == "nesterov"
+        if beta != 1 and (self.captured or not alpha):
+            # A replayed step cannot be told that it is the first, and torch's has no beta without an alpha.
+            return self._in_steps(parameters, gradients, velocity)
+        torch._fused_sgd_(
+            parameters, gradients, velocity if alpha else [], weight_decay=self.norm, momentum=alpha, lr=self.rate,
+            dampening=1 - beta, nesterov=nesterov and alpha > 0, maximize=False,
+            is_first_step=beta != 1 and self.steps == 1,
+        )  # fmt: skip
+
+    def _in_steps(self, parameters, gradients, velocity):
+        alpha = self.attributes["alpha"]
+        if self.norm:
+            gradients = torch._foreach_add(gradients, parameters, alpha=self.norm)
         torch._foreach_mul_(velocity, alpha)
-        if isinstance(self.number, torch.Tensor):
-            torch._foreach_add_(velocity, torch._foreach_mul(gradients, self.number))
-        else:
-            torch._foreach_add_(velocity, gradients, alpha=self.number)
+        torch._foreach_add_(velocity, torch._foreach_mul(gradients, self.number))
+        step = velocity
         if self.attributes["mode"] == "nesterov":
-            torch._foreach_add_(self.parameters, gradients, alpha=-self.rate)
-            torch._foreach_add_(self.parameters, velocity, alpha=-self.rate * alpha)
-        else:
-            torch._foreach_add_(self.parameters, velocity, alpha=-self.rate)
+            step = torch._foreach_add(gradients, velocity, alpha=alpha)
+        torch._foreach_add_(parameters, step, alpha=-self.rate)
 
 
 class Adam(Optimizer):
+    """torch's Adam after infinitely many steps, when it corrects nothing: ONNX's correction is in the rate."""
+
     slot_count = 2
+
+    def __init__(self, recipe, parameters, captured):
+        super().__init__(recipe, parameters, captured)
+        self.forever = torch.full((), math.inf, device=parameters[0].device)
 
     def coefficient(self, step):
         if step == 0:
@@ -94,34 +120,35 @@ class Adam(Optimizer):
         alpha, beta = self.attributes["alpha"], self.attributes["beta"]
         return self.rate * (1 - beta**step) ** 0.5 / (1 - alpha**step)
 
-    def update(self, gradients):
-        alpha, beta, (mean, square) = self.attributes["alpha"], self.attributes["beta"], self.slots
-        torch._foreach_lerp_(mean, gradients, 1 - alpha)
-        torch._foreach_mul_(square, beta)
-        torch._foreach_addcmul_(square, gradients, gradients, value=1 - beta)
-        roots = torch._foreach_sqrt(square)
-        torch._foreach_add_(roots, self.attributes["epsilon"])
-        self._divide(mean, roots)
+    def update(self, parameters, gradients, mean, square):
+        torch._fused_adam_(
+            parameters, gradients, mean, square, [], [self.forever] * len(parameters), lr=self.number,
+            beta1=self.attributes["alpha"], beta2=self.attributes["beta"], weight_decay=self.norm,
+            eps=self.attributes["epsilon"], amsgrad=False, maximize=False,
+        )  # fmt: skip
         if self.attributes["norm_coefficient_post"]:
-            torch._foreach_mul_(self.parameters, 1 - self.attributes["norm_coefficient_post"])
+            torch._foreach_mul_(parameters, 1 - self.attributes["norm_coefficient_post"])
 
 
 class Adagrad(Optimizer):
-    def coefficient(self, step):
-        return self.rate / (1 + step * self.attributes["decay_factor"])
+    """torch's Adagrad, which counts from 1 what ONNX counts from 0."""
 
-    def update(self, gradients):
-        (square,) = self.slots
-        torch._foreach_addcmul_(square, gradients, gradients, value=1.0)
-        roots = torch._foreach_sqrt(square)
-        torch._foreach_add_(roots, self.attributes["epsilon"])
-        self._divide(gradients, roots)
+    def coefficient(self, step):
+        return step + 1.0 if self.attributes["decay_factor"] else 1.0
+
+    def update(self, parameters, gradients, square):
+        torch._fused_adagrad_(
+            parameters, gradients, square, [self.number] * len(parameters), lr=self.rate,
+            lr_decay=self.attributes["decay_factor"], weight_decay=self.norm, eps=self.attributes["epsilon"],
+            maximize=False,
+        )  # fmt: skip
 
 
 _KINDS = {"Momentum": Momentum, "Adam": Adam, "Adagrad": Adagrad}
 
 
-def make_optimizer(recipe: Recipe, parameters: List[torch.Tensor], captured: bool = False) -> Optimizer:
+def make_optimizer(recipe: Recipe, parameters: Tensors, captured: bool = False) -> Optimizer:
+    """captured: whether `apply` is recorded once and replayed."""
     if recipe.op not in _KINDS:
         raise Unsupported(f"no such optimizer: {recipe.op}")
     return _KINDS[recipe.op](recipe, parameters, captured)

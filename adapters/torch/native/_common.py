@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import settings
 from ...kit.interface import Network, Options, Unsupported
 from ...kit.program import Optimizer, Program
+from .. import settings
 
 MakeOptimizer = Callable[[List[nn.Parameter], Optimizer], torch.optim.Optimizer]
 

@@ -14,7 +14,6 @@ from ...kit.interface import Network, Options
 from ...kit.program import Program
 from ._common import HandWritten, Weight, sgd
 
-
 #: How many times smaller than the image each stage's own images are, a side.
 SHRINKAGE = {"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
 
@@ -88,15 +87,12 @@ def weights(program: Program, module: ResNet18) -> Dict[str, Weight]:
             found[f"{name}.norm.scale"] = Weight(layer.norm.weight)
             found[f"{name}.norm.bias"] = Weight(layer.norm.bias)
             found[f"{name}.norm.mean"] = Weight(layer.norm.running_mean)
-            found[f"{name}.norm.variance"] = (
-                variance(layer.norm, count) if program.training else Weight(layer.norm.running_var)
-            )
+            found[f"{name}.norm.variance"] = variance(layer.norm, count / (count - 1) if program.training else 1.0)
     return found
 
 
-def variance(norm: nn.BatchNorm2d, count: int) -> Weight:
-    """ONNX keeps the variance of the batch, torch that of the population it is drawn from: count / (count - 1) times."""
-    factor = numpy.float64(count) / (count - 1)
+def variance(norm: nn.BatchNorm2d, factor: float) -> Weight:
+    """ONNX keeps the variance of the n values themselves, torch n / (n - 1) times that: training needs this factor."""
     return Weight(
         norm.running_var,
         split=lambda array: [(array * factor).astype(numpy.float32)],

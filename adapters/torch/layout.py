@@ -1,0 +1,28 @@
+"""Where images and convolution weights lie in memory channels last; their axes keep ONNX's order all the same.
+
+torch's convolutions work in the layout of their operands, and everything after them follows. oneDNN on a CPU and the
+tensor cores of a GPU want channels last; the float32 units of a GPU want channels first. Chosen for a whole network.
+"""
+
+from __future__ import annotations
+
+from typing import Set
+
+import torch
+
+from ..kit.interface import Options
+from ..kit.program import Program
+
+
+def channels_last(program: Program, device: torch.device, options: Options) -> Set[str]:
+    """The inputs and initializers to keep channels last: those that only 2-D convolutions take, or none."""
+    if device.type == "cuda" and options.precision == "fp32":
+        return set()
+    candidates, others = set(), set()
+    for node in program.nodes:
+        is_convolution = node.op == "Conv" and not node.domain and len(program.tensors[node.inputs[0]].shape) == 4
+        candidates.update(node.inputs[:2] if is_convolution else ())
+        others.update(node.inputs[2:] if is_convolution else node.inputs)
+        others.update(node.operands.values())
+    given = {tensor.name for tensor in program.inputs + program.initializers}
+    return (candidates - others) & given
