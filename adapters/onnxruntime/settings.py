@@ -53,9 +53,7 @@ def check_options(device: str, options: Options) -> None:
     if options.precision == "tf32" and device != "cuda":
         raise Unsupported("precision 'tf32' exists on cuda only")
     if options.precision in SHORT and device == "cpu":
-        raise Unsupported(
-            f"ONNX Runtime has no CPU kernels for {options.precision}: it computes float32 between inserted Casts"
-        )
+        raise Unsupported(f"ONNX Runtime has no CPU kernels for {options.precision}, and casts to float32 where it can")
     if device == "cuda" and not options.cudnn:
         raise Unsupported("the CUDA provider of ONNX Runtime cannot run without cuDNN")
 
