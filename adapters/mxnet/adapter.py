@@ -9,6 +9,7 @@ import json
 import mxnet
 import numpy
 from mxnet import autograd
+from mxnet.ndarray import CachedOp
 
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
@@ -27,6 +28,7 @@ from . import (
     storage,
     symbols,
 )
+from .executor import Bound, empty, is_recurrent
 from .imperative import Imperative
 from .symbols import F, Value
 
@@ -224,10 +226,7 @@ class MXNetNetwork(Network):
 
     def _fused(self, symbol):
         """The symbol with operators fused by MXNet's MKLDNN backend."""
-        arrays = dict(self._arrays)
-        arrays.update(
-            (tensor.name, mxnet.nd.zeros(tensor.shape, dtype=tensor.dtype)) for tensor in self._program.inputs
-        )
+        arrays = dict(self._arrays, **empty(self._program.inputs, self._context))
         arguments = {name: arrays[name] for name in symbol.list_arguments()}
         statistics = {name: arrays[name] for name in symbol.list_auxiliary_states()}
         return symbol.optimize_for("MKLDNN", arguments, statistics, self._context)
@@ -261,10 +260,12 @@ class MXNetNetwork(Network):
         if self._mode == "imperative":
             return Imperative(symbol)
         names = symbol.list_inputs()
+        if not self._program.training and is_recurrent(symbol):
+            return Bound(symbol, self._context, self._arrays, empty(self._program.inputs, self._context), names)
         weights = [i for i, name in enumerate(names) if name in self._arrays]
         data = [i for i, name in enumerate(names) if name not in self._arrays]
         flags = [("data_indices", data), ("param_indices", weights), ("static_alloc", True), ("static_shape", True)]
-        return mxnet.nd.CachedOp(symbol, flags)
+        return CachedOp(symbol, flags)
 
     def stage(self, arrays):
         staged = {tensor.name: self._array(arrays[tensor.name]) for tensor in self._program.inputs}
@@ -321,11 +322,12 @@ class MXNetNetwork(Network):
 
     def describe(self):
         """operators: of the forward pass; what a step of training makes of it, MXNet does not tell."""
-        graphs = {"hybridized": "CachedOp", "imperative": "imperative", "fused": "CachedOp, MKLDNN subgraphs"}
+        executed = {CachedOp: "CachedOp", Bound: "Executor", Imperative: "imperative"}
+        graph = executed[type(next(iter(self._call.values())))]
         nodes = json.loads(self._symbols["train" if self._program.training else "infer"].tojson())["nodes"]
         on_cpu = self._context.device_type == "cpu"
         return {
-            "graph": graphs[self._mode],
+            "graph": graph + (", MKLDNN subgraphs" if self._mode == "fused" else ""),
             "layout": "blocked" if on_cpu and mxnet.runtime.Features().is_enabled("MKLDNN") else "NCHW",
             "operators": sum(node["op"] != "null" for node in nodes),
             "weights_in_mxnet_form": len(self._forms),

@@ -24,6 +24,8 @@ VARIABLES = {
     # Products of float32 are not turned into float16's on tensor cores.
     "MXNET_CUDA_TENSOR_OP_MATH_ALLOW_CONVERSION": "0",
     "MXNET_ENFORCE_DETERMINISM": "0",
+    # Operators are fused where the mode says so, and not in every symbolic executor.
+    "MXNET_SUBGRAPH_BACKEND": "NONE",
 }
 
 #: Where glibc's `fenv_t` holds the register that says how denormals are treated, as the index of a 32-bit word, and its

@@ -10,6 +10,7 @@ from mxnet import autograd, nd
 from mxnet.gluon import nn
 
 from ...kit.interface import Network, Unsupported
+from ..executor import Bound, empty
 from ..pins import check
 from ._optimizers import optimizer
 
@@ -59,10 +60,11 @@ class GluonNetwork(Network):
     """A Gluon block as a Network of the kit.
 
     body: the block, from the Program's first input to its output. weights: {initializer: Kept}, all of them.
-    fused: whether MXNet's MKL-DNN backend fuses operators for inference, where that is faster.
+    fused: whether MXNet's MKL-DNN backend fuses operators for inference, where that is faster. bound: whether inference
+    is by a symbolic executor, as recurrent layers want it (see executor.py).
     """
 
-    def __init__(self, program, device, options, body, weights, fused=False):
+    def __init__(self, program, device, options, body, weights, fused=False, bound=False):
         check(device, options)
         if device == "cuda" and not options.cudnn:
             raise Unsupported("Gluon's layers cannot be told to leave cuDNN alone")
@@ -73,9 +75,13 @@ class GluonNetwork(Network):
             kept.put(program.weights[name])
         self._block = WithLoss(body) if program.training else body
         self._fused = fused and device == "cpu" and not program.training
-        if self._fused:
-            examples = [nd.zeros(t.shape, dtype=t.dtype) for t in program.inputs]
-            self._block.optimize_for(*examples, backend="MKLDNN", **STATIC)
+        if bound and not program.training:
+            inputs = empty(program.inputs, self._context)
+            parameters = {parameter.name: parameter.data() for parameter in body.collect_params().values()}
+            symbol = body(*[mxnet.sym.var(name) for name in inputs])
+            self._block = Bound(symbol, self._context, parameters, inputs, list(inputs))
+        elif self._fused:
+            self._block.optimize_for(*empty(program.inputs, self._context).values(), backend="MKLDNN", **STATIC)
         else:
             self._block.hybridize(**STATIC)
         if program.training:
@@ -133,10 +139,13 @@ class GluonNetwork(Network):
     def describe(self):
         """operators: of the forward pass, once it has run."""
         on_cpu = self._context.device_type == "cpu"
-        graph = self._block._cached_graph
-        nodes = json.loads(graph[1].tojson())["nodes"] if graph else None
+        if isinstance(self._block, Bound):
+            graph, symbol = "Executor", self._block.symbol
+        else:
+            graph, symbol = "CachedOp", self._block._cached_graph[1] if self._block._cached_graph else None
+        nodes = None if symbol is None else json.loads(symbol.tojson())["nodes"]
         return {
-            "graph": "CachedOp, MKLDNN subgraphs" if self._fused else "CachedOp",
+            "graph": graph + (", MKLDNN subgraphs" if self._fused else ""),
             "layout": "blocked" if on_cpu and mxnet.runtime.Features().is_enabled("MKLDNN") else "NCHW",
             "operators": nodes and sum(node["op"] != "null" for node in nodes),
         }

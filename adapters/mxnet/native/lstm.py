@@ -60,4 +60,4 @@ def load(program, device, options):
             at=slice(start, start + size),
         )
         start += size
-    return GluonNetwork(program, device, options, body, weights)
+    return GluonNetwork(program, device, options, body, weights, bound=True)
