@@ -25,9 +25,9 @@ from harness.report.view import Row, Task, View
 #: Metrically the same as the font that vl-convert brings along, so that text is where it was measured to be.
 FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
 
-_PLOT_WIDTH = 176
-_LABEL_WIDTH = 96
-_STEP = 17
+PLOT_WIDTH = 176
+LABEL_WIDTH = 96
+STEP = 17
 
 #: Round numbers for axes that span at most so many times their least value.
 _TICKS: dict[float, tuple[float, ...]] = {
@@ -62,13 +62,13 @@ def _ratio_panel(task: Task, view: View, domain: tuple[float, float], last: bool
             "contestant:N",
             sort=list(task.cells),
             title=None,
-            axis=altair.Axis(minExtent=_LABEL_WIDTH, maxExtent=_LABEL_WIDTH, labelLimit=_LABEL_WIDTH, ticks=False),
+            axis=altair.Axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, labelLimit=LABEL_WIDTH, ticks=False),
         )
     )
     title = "time relative to the baseline (less is faster)" if last else None
     scale = altair.Scale(type="log", domain=domain, nice=False)
     axis = altair.Axis(values=_ticks(domain), format="~g", labels=last, ticks=last, labelFlush=False)
-    paint = altair.Color("colour:N", scale=None)
+    hue = altair.Color("colour:N", scale=None)
     fill = altair.condition(
         "datum.verdict == 'cannot tell'", altair.value("white"), altair.Fill("colour:N", scale=None)
     )
@@ -78,13 +78,13 @@ def _ratio_panel(task: Task, view: View, domain: tuple[float, float], last: bool
 
     one = altair.Chart(pandas.DataFrame({"one": [1.0]})).mark_rule(color=QUIET, strokeDash=[3, 3]).encode(x=x("one"))
     bar = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
-    bar = bar.encode(x=x("low"), x2="high:Q", color=paint)
+    bar = bar.encode(x=x("low"), x2="high:Q", color=hue)
     dot = base.transform_filter("isValid(datum.ratio)").mark_point(size=44, strokeWidth=2, opacity=1)
-    dot = dot.encode(x=x("ratio"), color=paint, fill=fill)
+    dot = dot.encode(x=x("ratio"), color=hue, fill=fill)
     ratios = base.mark_text(align="right", fontSize=10, color=INK)
-    ratios = ratios.encode(x=altair.value(_PLOT_WIDTH + 38), text="ratio_text:N")
+    ratios = ratios.encode(x=altair.value(PLOT_WIDTH + 38), text="ratio_text:N")
     times = base.mark_text(align="right", fontSize=10, color=INK)
-    times = times.encode(x=altair.value(_PLOT_WIDTH + 88), text="time_text:N")
+    times = times.encode(x=altair.value(PLOT_WIDTH + 88), text="time_text:N")
     status = (
         base.transform_filter("datum.status != 'ok'")
         .mark_text(align="left", fontSize=10.5, fontWeight="bold", color=WRONG)
@@ -92,8 +92,8 @@ def _ratio_panel(task: Task, view: View, domain: tuple[float, float], last: bool
     )
     return altair.layer(
         *(one, bar, dot, ratios, times, status),
-        width=_PLOT_WIDTH,
-        height=altair.Step(_STEP),
+        width=PLOT_WIDTH,
+        height=altair.Step(STEP),
         title=altair.TitleParams(task.what, fontSize=11, fontWeight="normal", color=QUIET, anchor="start", offset=4),
     )
 
@@ -109,7 +109,7 @@ def _ratio_point(contestant: str, row: Row, view: View) -> Row:
         "status": row["status"],
         "ratio_text": humanise.ratio(row["ratio"]) if timed else "",
         "time_text": humanise.duration(row["median_ns"]) if timed else "",
-        "colour": _paint(contestant, view),
+        "colour": paint(contestant, view),
     }
 
 
@@ -144,7 +144,7 @@ def cold_chart(task: Task) -> Any:
         ]
         text = humanise.duration(row["median_ns"]) if ok else row["status"]
         totals.append({"contestant": contestant, "end": sum(parts.values()), "text": text, "ok": ok})
-    axis = altair.Axis(minExtent=_LABEL_WIDTH, maxExtent=_LABEL_WIDTH, labelLimit=_LABEL_WIDTH, ticks=False)
+    axis = altair.Axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, labelLimit=LABEL_WIDTH, ticks=False)
     names = list(task.cells)
     y = altair.Y("contestant:N", sort=names, title=None, axis=axis)
     room = altair.Scale(domain=[0, 1.25 * max(total["end"] for total in totals) or 1], nice=False)
@@ -174,7 +174,7 @@ def cold_chart(task: Task) -> Any:
             color=altair.condition("datum.ok", altair.value(INK), altair.value(WRONG)),
         )
     )
-    return altair.layer(bars, ends).properties(width=_PLOT_WIDTH + 60, height=altair.Step(_STEP + 2))
+    return altair.layer(bars, ends).properties(width=PLOT_WIDTH + 60, height=altair.Step(STEP + 2))
 
 
 def _phase_seconds(row: Row) -> dict[str, float]:
@@ -187,7 +187,7 @@ def _phase_seconds(row: Row) -> dict[str, float]:
 def loss_chart(task: Task, view: View) -> Any | None:
     """The losses of the first steps, one line per contestant; None where the journal has none."""
     rows = [
-        {"contestant": contestant, "step": step, "loss": loss, "colour": _paint(contestant, view)}
+        {"contestant": contestant, "step": step, "loss": loss, "colour": paint(contestant, view)}
         for contestant, row in task.cells.items()
         if row["status"] == "ok"
         for step, loss in enumerate((row["facts"] or {}).get("losses") or [])
@@ -195,7 +195,7 @@ def loss_chart(task: Task, view: View) -> Any | None:
     if not rows:
         return None
     names = list(dict.fromkeys(row["contestant"] for row in rows))
-    paints = [_paint(name, view) for name in names]
+    paints = [paint(name, view) for name in names]
     return (
         altair.Chart(pandas.DataFrame(rows))
         .mark_line(strokeWidth=2, point=altair.OverlayMarkDef(size=28))
@@ -209,7 +209,7 @@ def loss_chart(task: Task, view: View) -> Any | None:
             ),
             strokeDash=altair.StrokeDash("contestant:N", sort=names, legend=None),
         )
-        .properties(width=_PLOT_WIDTH + 90, height=140)
+        .properties(width=PLOT_WIDTH + 90, height=140)
     )
 
 
@@ -249,7 +249,8 @@ def _padded_log(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _paint(contestant: str, view: View) -> str:
+def paint(contestant: str, view: View) -> str:
+    """The colour of a contestant: its adapter's."""
     return colour(view.adapter_of[contestant], view.adapter_of.values())
 
 

@@ -14,6 +14,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 _TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_ENERGY_UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _COUNT_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
@@ -69,6 +70,11 @@ def count(number: Any) -> str:
     if known(number) and abs(number) < 1000 and float(number).is_integer():
         return str(int(number))
     return _scaled(number, _COUNT_UNITS)
+
+
+def joules(value: Any) -> str:
+    """Energy as "12.3 mJ"."""
+    return _scaled(value, _ENERGY_UNITS)
 
 
 def rate(per_second: Any) -> str:

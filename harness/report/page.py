@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.measure import statistics
-from harness.report import charts, humanise, verdicts
+from harness.report import charts, humanise, limits, memory, native, ran, settling, sweeps, verdicts
 from harness.report.colours import colour
 from harness.report.humanise import known
 from harness.report.view import STATUSES, Row, Task, View, records, view
@@ -76,6 +76,8 @@ def html(run: Run) -> str:
     problems = seen.problems()
     environments = records(run.environments)
     usable = [row for row in environments if not row["reason"]]
+    warmed_up = settling.lines(run, seen)
+    what_ran = ran.lines(run, seen)
     return (
         environment()
         .get_template("report.html.j2")
@@ -102,6 +104,21 @@ def html(run: Run) -> str:
             scopes=[_scope(*scope, seen) for scope in seen.scopes()],
             training=[task for task in seen.tasks if task.scenario == "train"],
             losses=_loss_cards(seen),
+            native=native.lines(seen),
+            sweeps=_sweeps(seen),
+            limits=_limits(seen),
+            operations=limits.operations,
+            bandwidth=limits.bandwidth,
+            settling=warmed_up,
+            settling_names=[name for name in seen.adapter_of if any(name in cells for _, cells in warmed_up)],
+            contradictions=memory.contradictions(seen),
+            floor=memory.floor,
+            truth=memory.truth(seen.cells()),
+            any_energy=memory.any_energy(seen),
+            no_energy=memory.no_energy(run),
+            ran=what_ran,
+            differing=ran.differing(what_ran),
+            environments_ran=len({one.environment for one in what_ran}),
             ease=_ease(run, usable),
             environments=usable,
             facts_of=_facts,
@@ -231,6 +248,8 @@ def _scope(name: str, title: str, text: str, tasks: list[Task], seen: View) -> d
         "baseline": f"Baseline: {', '.join(baselines)}." if baselines else "",
         "tasks": tasks,
         "has_memory": any(row["peak_host_bytes"] is not None for task in tasks for row in task.cells.values()),
+        "has_energy": any(row["joules_per_step"] is not None for task in tasks for row in task.cells.values()),
+        "has_floor": any(row["floor_bytes"] is not None for task in tasks for row in task.cells.values()),
         "verdicts": _verdicts(tasks, seen),
         "own_cost": _own_cost(name, seen),
         "cards": [
@@ -252,6 +271,33 @@ def _card(title: str, chart: Any, description: str) -> dict[str, Any]:
 def _loss_cards(seen: View) -> list[dict[str, Any]]:
     drawn = [(task, charts.loss_chart(task, seen)) for task in seen.tasks if task.scenario == "train"]
     return [_card(task.name, chart, f"{task.name}: losses of the first steps") for task, chart in drawn if chart]
+
+
+def _sweeps(seen: View) -> list[dict[str, Any]]:
+    """By axis and clock: a card for each sweep."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for sweep in sweeps.find(seen):
+        words = f"{sweep.title}: throughput and memory against {sweep.along}"
+        groups.setdefault((sweep.along, sweep.scope), []).append(_card(sweep.title, sweeps.chart(sweep, seen), words))
+    return [{"along": along, "scope": scope, "cards": cards} for (along, scope), cards in groups.items()]
+
+
+def _limits(seen: View) -> dict[str, Any]:
+    """Everything of the section on the machine's limits."""
+    scopes = []
+    for scope, tasks in limits.shown(seen).items():
+        drawn = [(words, limits.chart(tasks, seen, share)) for share, words in limits.SHARES.items()]
+        cards = [
+            _card(words.capitalize(), chart, f"{words} per task, {scope} clock") for words, chart in drawn if chart
+        ]
+        scopes.append({"name": scope, "tasks": tasks, "cards": cards})
+    return {
+        "roofs": limits.roofs(seen),
+        "impossible": limits.impossible(seen),
+        "impossible_share": limits.IMPOSSIBLE,
+        "cached": limits.cached(seen),
+        "scopes": scopes,
+    }
 
 
 def _ease(run: Run, environments: list[Row]) -> dict[str, Any]:
@@ -318,5 +364,6 @@ def _own_cost(scope: str, seen: View) -> list[dict[str, Any]]:
 
 
 def _same_task(task: Task, row: Row) -> bool:
-    first = next(iter(task.cells.values()))
-    return all(first[key] == row[key] for key in ("comparison", "model", "scenario", "batch", "device", "clock_scope"))
+    return all(
+        task.first[key] == row[key] for key in ("comparison", "model", "scenario", "batch", "device", "clock_scope")
+    )

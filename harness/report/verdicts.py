@@ -66,6 +66,6 @@ def waiting(run: Run) -> str:
         return f"None of {total:,} timed samples waited for a CPU." if total else ""
     kept = f"; {count - left_out:,} are of contended cells, which use all that they have" if count > left_out else ""
     return (
-        f"{count:,} of {total:,} timed samples ({humanise.percent(count / total)}) waited for a CPU while others had it; "
+        f"{count:,} of {total:,} timed samples ({humanise.percent(count / total)}) waited for a CPU that others had; "
         f"{left_out:,} of them were left out of the figures{kept}."
     )

@@ -77,8 +77,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class View:
-    """contestants: of `tasks`, so without the null adapter, whose rows are in `null`, and without hand-written networks,
-    whose tasks are in `native`. stray: cells of which only the id is known."""
+    """contestants: of `tasks`, so without the null adapter, whose rows are in `null`, and without hand-written
+    networks, whose tasks are in `native`. stray: cells of which only the id is known."""
 
     contestants: list[str]
     adapter_of: dict[str, str]
@@ -125,14 +125,14 @@ def view(run: Run) -> View:
     others = [row for row in rows if row["adapter"] != NULL_ADAPTER]
     names = _contestants(others)
     order = sorted(dict.fromkeys(names.values()), key=lambda name: _contestant_rank(name, names, others))
-    adapter_of = {names[row["cell"]]: row["adapter"] for row in others}
+    of_cell = {names[row["cell"]]: row["adapter"] for row in others}
     models = list(dict.fromkeys([*run.models["model"].dropna(), *(row["model"] for row in rows)]))
     tasks = _tasks(others, names, order, models)
     compared = [task for task in tasks if task.scenario != NATIVE]
     present = {name for task in compared for name in task.cells}
     return View(
         contestants=[name for name in order if name in present],
-        adapter_of=adapter_of,
+        adapter_of={name: of_cell[name] for name in order},
         tasks=compared,
         native=[task for task in tasks if task.scenario == NATIVE],
         null=_sorted(null, models),
