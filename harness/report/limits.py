@@ -91,6 +91,12 @@ def bandwidth(row: Row) -> str:
     return f"{humanise.size(row['traffic_bytes'] / (row['median_ns'] * 1e-9))}/s"
 
 
+def _ticks(top: float) -> dict[str, Any]:
+    """Round shares with the whole roof among them, few enough for their labels."""
+    step = 0.25 if top <= 1.1 else 0.5
+    return {"values": [step * i for i in range(int(top / step) + 1)]} if top <= 2.5 else {"tickCount": 4}
+
+
 @debug_mode(False)
 def chart(tasks: Sequence[Task], seen: View, share: str) -> Any | None:
     """A mark per contestant, a row per task, on an axis from nothing to the roof. None where nothing is known.
@@ -111,7 +117,7 @@ def chart(tasks: Sequence[Task], seen: View, share: str) -> Any | None:
         "share:Q",
         title=SHARES[share],
         scale=altair.Scale(domain=[0, top * 1.03], nice=False),
-        axis=altair.Axis(format=".0%", tickCount=5),
+        axis=altair.Axis(format=".0%", **_ticks(top)),
     )
     marks = (
         altair.Chart(pandas.DataFrame(rows))

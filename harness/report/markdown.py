@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.measure import statistics
-from harness.report import humanise, page, verdicts
+from harness.report import humanise, limits, memory, native, page, ran, settling, verdicts
 from harness.report.view import Row, records, view
 from harness.results import Run
 
@@ -11,10 +11,12 @@ from harness.results import Run
 def markdown(run: Run) -> str:
     """The report of a run in GitHub's Markdown."""
     seen = view(run)
+    what_ran = ran.lines(run, seen)
     template = page.environment().get_template("report.md.j2")
     return template.render(
         run=run,
         cell=_cell,
+        plain=lambda row: _cell({**row, "ratio": None}),
         text=_escaped,
         headline=page.headline(run, seen),
         warnings=page.all_warnings(run),
@@ -26,6 +28,16 @@ def markdown(run: Run) -> str:
         undecided=verdicts.undecided([task for scope in seen.scopes() for task in scope[3]]),
         scores=page.scores(seen),
         problems=seen.problems(),
+        h=humanise,
+        why=verdicts.why,
+        native=native.lines(seen),
+        roofs=limits.roofs(seen),
+        limits=limits.shown(seen),
+        impossible=limits.impossible(seen),
+        settling=settling.lines(run, seen),
+        contradictions=memory.contradictions(seen),
+        ran=what_ran,
+        differing=ran.differing(what_ran),
         environments=[row for row in records(run.environments) if row["reason"]],
         minimum_rounds=statistics.MINIMUM_ROUNDS,
     )

@@ -13,7 +13,7 @@ from harness.measure import statistics
 from harness.report import charts, humanise, limits, memory, native, ran, settling, sweeps, verdicts
 from harness.report.colours import colour
 from harness.report.humanise import known
-from harness.report.view import STATUSES, Row, Task, View, records, view
+from harness.report.view import ROOF, STATUSES, Row, Task, View, records, view
 from harness.results import NULL_ADAPTER, Run
 
 #: Facts of the machine, as the page names them.
@@ -353,7 +353,7 @@ def _own_cost(scope: str, seen: View) -> list[dict[str, Any]]:
     """The null adapter's figures by one clock, and what share they are of the fastest framework's."""
     lines = []
     for row in seen.null:
-        if row["clock_scope"] != scope or row["median_ns"] is None:
+        if row["clock_scope"] != scope or row["median_ns"] is None or row["scenario"] == ROOF:
             continue
         rivals = [task for task in seen.tasks if _same_task(task, row)]
         times = [cell["median_ns"] for task in rivals for cell in task.cells.values() if cell["median_ns"]]

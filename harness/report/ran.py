@@ -16,7 +16,8 @@ _SHOWN = ("graph", "layout")
 
 @dataclass(frozen=True)
 class Ran:
-    """One line of the table. more: pools, or a count of threads, beyond what was asked for. details: {name: text}."""
+    """One line of the table. more: more threads worked than were asked for; more_pools: a pool has more. details:
+    {name: text}."""
 
     contestant: str
     mode: str
@@ -25,6 +26,7 @@ class Ran:
     working: str
     pools: str
     more: bool
+    more_pools: bool
     graph: str
     layout: str
     denormals: str
@@ -62,19 +64,19 @@ def _line(key: tuple[str, str, str], rows: list[Row], build: Row) -> Ran:
         asked=_span(row["threads"] for row in rows),
         working=_span(one.get("working_threads") for one in facts),
         pools=_span(pools.values()),
-        more=any(_more(row, one) for row, one in zip(rows, facts, strict=True)),
+        more=any(_more(row, [one.get("working_threads")]) for row, one in zip(rows, facts, strict=True)),
+        more_pools=any(_more(row, (one.get("pools") or {}).values()) for row, one in zip(rows, facts, strict=True)),
         graph=_words(one.get("graph") for one in networks),
         layout=_words(one.get("layout") for one in networks),
         denormals=_words(one.get("flushes_denormals") for one in facts),
-        tf32=_words([build.get("tf32")]),
+        tf32=_words([build.get("tf32"), *(one.get("tf32") for one in networks)]),
         libraries=", ".join(dict.fromkeys(name for one in facts for name in one.get("libraries") or {})),
         details=_details(facts, networks, pools),
     )
 
 
-def _more(row: Row, ran: Row) -> bool:
-    """Whether more threads worked than were asked for, or a pool would use more."""
-    counts = [ran.get("working_threads"), *(ran.get("pools") or {}).values()]
+def _more(row: Row, counts: Iterable[int | None]) -> bool:
+    """Whether one of these counts is beyond the threads that were asked for."""
     return row["threads"] is not None and any(count is not None and count > row["threads"] for count in counts)
 
 

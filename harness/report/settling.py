@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.report import humanise
-from harness.report.view import Row, Task, View
+from harness.report.view import ROOF, Row, Task, View
 from harness.results import Run
 
 #: A first step of so many settled ones is worth a word.
@@ -14,19 +14,20 @@ SLOW_START = 10.0
 
 @dataclass(frozen=True)
 class Warmup:
-    """settled: when the steps had settled, or that they had not. costs: of loading and of the first step."""
+    """settled: when the steps had settled, or that they had not. costs: of loading and of the first step. slow: whether
+    the first step took much longer than settled ones."""
 
     settled: str
     in_time: bool
     costs: str
-    slow_start: str
+    slow: bool
 
 
 def lines(run: Run, seen: View) -> list[tuple[Task, dict[str, Warmup]]]:
-    """Every task that was warmed up, by contestant."""
+    """Every task that was warmed up, by contestant; without those that only find what the machine can do."""
     first = _first_steps(run)
     found = []
-    for task in [*seen.tasks, *seen.native]:
+    for task in [*(task for task in seen.tasks if task.scenario != ROOF), *seen.native]:
         cells = {name: _warmup(row, first.get(row["cell"])) for name, row in task.cells.items()}
         known = {name: one for name, one in cells.items() if one is not None}
         if known:
@@ -49,13 +50,16 @@ def _warmup(row: Row, first_ns: float | None) -> Warmup | None:
     parts = []
     load_ns = (row["facts"] or {}).get("load_ns")
     parts += [f"load {humanise.duration(load_ns)}"] if load_ns else []
-    parts += [f"first step {humanise.duration(first_ns)}"] if first_ns is not None else []
-    slow = first_ns is not None and row["median_ns"] and first_ns > SLOW_START * row["median_ns"]
+    times = first_ns / row["median_ns"] if first_ns is not None and row["median_ns"] else 0.0
+    slow = times >= SLOW_START
+    if first_ns is not None:
+        more = f" ({humanise.digits(times, 2)}{humanise.TIMES} a settled one)" if slow else ""
+        parts.append(f"first step {humanise.duration(first_ns)}{more}")
     return Warmup(
         settled=_settled(row["settle_ns"]) if in_time else "did not settle within the time",
         in_time=in_time,
         costs=", ".join(parts),
-        slow_start=f"{humanise.digits(first_ns / row['median_ns'], 2)}{humanise.TIMES} a settled one" if slow else "",
+        slow=slow,
     )
 
 

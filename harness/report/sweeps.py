@@ -102,7 +102,7 @@ def _panel(sweep: Sweep, seen: View, data: list[Row], what: str, title: str, num
         color=altair.Color(
             "contestant:N",
             scale=altair.Scale(domain=names, range=[paint(name, seen) for name in names]),
-            legend=altair.Legend(title=None, orient="bottom", columns=3),
+            legend=altair.Legend(title=None, orient="bottom", columns=3, symbolOpacity=1),
         ),
     )
     ends = [point[key] for point in data for key in (what, *(("low", "high") if what == "throughput" else ()))]

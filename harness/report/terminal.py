@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.conformance.board import OUTCOMES
 from harness.report import board as boards
-from harness.report import humanise, verdicts
+from harness.report import humanise, limits, memory, native, verdicts
 from harness.report.markdown import figure
 from harness.report.view import Row, Task, View, records, view
 from harness.results import Run
@@ -30,7 +30,10 @@ def summary(run: Run) -> RenderableType:
         parts.append(_legend(seen))
         told = [verdicts.in_short([task for scope in seen.scopes() for task in scope[3]]), verdicts.waiting(run)]
         parts += [Text(sentence, style="dim") for sentence in told if sentence]
+    parts += _native(seen)
+    parts += _roofs(seen)
     parts += _problems(seen)
+    parts += _contradictions(seen)
     parts += _missing(run)
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     return Group(*parts)
@@ -125,6 +128,52 @@ def _legend(seen: View) -> Text:
         "≈: the data cannot tell.",
         style="dim",
     )
+
+
+def _native(seen: View) -> list[RenderableType]:
+    """A table per clock scope: each adapter against the hand-written networks of its framework."""
+    parts: list[RenderableType] = []
+    for scope, lines in native.lines(seen).items():
+        table = Table(
+            title=f"Against hand-written code ({scope} clock)",
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        for title in ("", "network", "by hand", "adapter", "ratio", "95 % interval", "verdict"):
+            table.add_column(title, justify="left" if title in ("", "network", "verdict") else "right")
+        for line in lines:
+            row = line["adapter"]
+            table.add_row(
+                line["contestant"],
+                line["task"].name,
+                _cell(line["hand"]),
+                _cell({**row, "ratio": None}),
+                humanise.ratio(row["ratio"]).replace(humanise.TIMES, "x"),
+                humanise.ratio_interval(row["ratio_ci_low"], row["ratio_ci_high"]),
+                row["verdict"] or humanise.NOTHING,
+            )
+        parts += [Text(), table]
+    return parts
+
+
+def _roofs(seen: View) -> list[RenderableType]:
+    """What the machine can do at most, and every cell that claims to do more."""
+    lines = [f"{roof.kind}: {roof.rate} by {roof.contestant} ({roof.where})" for roof in limits.roofs(seen)]
+    beyond = [Text(f"! more than the machine can do: {text}", style="yellow") for text in limits.impossible(seen)]
+    return [*(Text(line, style="dim") for line in lines), *beyond]
+
+
+def _contradictions(seen: View) -> list[RenderableType]:
+    return [
+        Text.assemble(
+            (f"! memory, {sentence}", "yellow"),
+            (f"  [{'; '.join(tasks[:_MOST_TASKS])}]", "dim"),
+        )
+        for sentence, tasks in memory.contradictions(seen)
+    ]
 
 
 def _problems(seen: View) -> list[RenderableType]:
