@@ -116,7 +116,7 @@ def check_needs() -> None:
             f"the harness needs packages that {sys.executable} has not:\n  {listed}\n"
             "Nothing is installed by this check. With a network: python3 -m pip install NAME... Without one: bring\n"
             "wheels (python3 -m pip download NAME... elsewhere), then python3 -m pip install --no-index\n"
-            "--find-links FOLDER NAME...; or name an interpreter that has them: PYTHON=/path/to/python scripts/gpu_check.sh"
+            "--find-links FOLDER NAME...; or name an interpreter that has them in the variable PYTHON."
         )
 
 
