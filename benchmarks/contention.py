@@ -3,8 +3,8 @@
     python benchmarks/contention.py [--env ADAPTER=PYTHON ...]
 
 Measures two frameworks on one model as `harness run` does: ten times on a quiet machine (the ratio's coefficient of
-variation), then beside a neighbour whose bursts and pauses last between 0.1 and 0.5 seconds. Beside it the ratio must stay
-within 5 % of the quiet one, or be reported as "cannot tell".
+variation), then beside a neighbour whose bursts and pauses last between 0.1 and 0.5 seconds. Beside it the ratio must
+stay within 5 % of the quiet one, or be reported as "cannot tell".
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/native.py [ADAPTER ...] [--env ADAPTER=PYTHON ...] [--out FOLDER]
 
-Runs the suite `native` framework by framework: adapter over hand-written network, inference and training, in the rounds of
-one run. Then ONNX Runtime's training against PyTorch eager on resnet18, which has no hand-written counterpart.
+Runs the suite `native` framework by framework: adapter over hand-written network, inference and training, in the rounds
+of one run. Then ONNX Runtime's training against PyTorch eager on resnet18, which has no hand-written counterpart.
 """
 
 from __future__ import annotations
