@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.adapters import AdapterSpec
 from harness.kit import wire
+from harness.measure import machine
 from harness.suite import Comparisons, Suite
 
 #: Compared with where it ran, because it runs almost everywhere.
@@ -106,8 +106,8 @@ def baseline(contestants: Sequence[tuple[str, str]]) -> int:
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Whole CPU cores that this process may use, at least 1."""
+    return max(1, int(machine.usable_cores()))
 
 
 def _points(table: Comparisons) -> Iterable[tuple[str, int, str, str, int, str]]:
