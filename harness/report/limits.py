@@ -55,7 +55,7 @@ def roofs(seen: View) -> list[Roof]:
 def shown(seen: View) -> dict[str, list[Task]]:
     """By clock scope, the tasks of which a share is known, without those that made the roofs."""
     found: dict[str, list[Task]] = {}
-    for task in seen.tasks:
+    for task in [*seen.tasks, *seen.native]:
         if task.scenario != ROOF and any(known_share(row) for row in task.cells.values()):
             found.setdefault(task.scope, []).append(task)
     return found
@@ -111,7 +111,7 @@ def chart(tasks: Sequence[Task], seen: View, share: str) -> Any | None:
     ]
     if not rows:
         return None
-    names = [name for name in seen.contestants if any(row["contestant"] == name for row in rows)]
+    names = [name for name in seen.adapter_of if any(row["contestant"] == name for row in rows)]
     top = max(1.0, *(row["share"] for row in rows))
     x = altair.X(
         "share:Q",
@@ -124,7 +124,12 @@ def chart(tasks: Sequence[Task], seen: View, share: str) -> Any | None:
         .mark_point(size=46, strokeWidth=2, opacity=1)
         .encode(
             x=x,
-            y=altair.Y("task:N", sort=[task.name for task in tasks], title=None, axis=altair.Axis(labelLimit=190)),
+            y=altair.Y(
+                "task:N",
+                sort=list(dict.fromkeys(task.name for task in tasks)),
+                title=None,
+                axis=altair.Axis(labelLimit=190),
+            ),
             color=altair.Color(
                 "contestant:N",
                 scale=altair.Scale(domain=names, range=[paint(name, seen) for name in names]),

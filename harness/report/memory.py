@@ -9,6 +9,18 @@ from harness.report import humanise
 from harness.report.view import ROOF, Row, Task, View, records
 from harness.results import Run
 
+#: Sources in the order of the table; others follow.
+_SOURCES = (
+    "floor",
+    "resident peak",
+    "resident before",
+    "heaps",
+    "allocator peak",
+    "device",
+    "control group",
+    "control group peak",
+)
+
 
 def truth(cells: Iterable[tuple[Task, str, Row]]) -> dict[str, Any] | None:
     """{"means": {source: its meaning}, "lines": [(task, contestant, {source: (size, meaning)})]}; None where the
@@ -22,7 +34,8 @@ def truth(cells: Iterable[tuple[Task, str, Row]]) -> dict[str, Any] | None:
             lines.append((task, name, {one["source"]: (humanise.size(one["bytes"]), one["means"]) for one in told}))
             for one in told:
                 means.setdefault(one["source"], _of_all(one["source"], one["means"]))
-    return {"means": means, "lines": lines} if lines else None
+    order = [*(name for name in _SOURCES if name in means), *(name for name in means if name not in _SOURCES)]
+    return {"means": {name: means[name] for name in order}, "lines": lines} if lines else None
 
 
 def _of_all(source: str, means: str) -> str:

@@ -24,15 +24,16 @@ class Warmup:
 
 
 def lines(run: Run, seen: View) -> list[tuple[Task, dict[str, Warmup]]]:
-    """Every task that was warmed up, by contestant; without those that only find what the machine can do."""
+    """Every task that was warmed up, by contestant; without those that only find what the machine can do. Frameworks'
+    hand-written networks of one model share a line."""
     first = _first_steps(run)
-    found = []
+    found: dict[tuple[str, str], tuple[Task, dict[str, Warmup]]] = {}
     for task in [*(task for task in seen.tasks if task.scenario != ROOF), *seen.native]:
         cells = {name: _warmup(row, first.get(row["cell"])) for name, row in task.cells.items()}
         known = {name: one for name, one in cells.items() if one is not None}
         if known:
-            found.append((task, known))
-    return found
+            found.setdefault((task.name, task.scope), (task, {}))[1].update(known)
+    return list(found.values())
 
 
 def _first_steps(run: Run) -> dict[str, float]:

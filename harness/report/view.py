@@ -193,7 +193,7 @@ def _tasks(rows: list[Row], names: dict[str, str], order: list[str], models: lis
 def _what(group: list[Row], several: list[str]) -> str:
     """The task in words: its scenario and batch, and of what the run has several, what all of its cells share."""
     first = group[0]
-    words = [first["purpose"] or NATIVE if first["scenario"] == NATIVE else first["scenario"]]
+    words = [f"{NATIVE} {first['purpose'] or ''}".strip() if first["scenario"] == NATIVE else first["scenario"]]
     words += [f"batch {first['batch']}"] if first["batch"] is not None else []
     for key in several:
         if first[key] is not None and all(row[key] == first[key] for row in group):
