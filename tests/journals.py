@@ -282,3 +282,90 @@ def _write_cell(
 
 def _sha256(model: str) -> str:
     return (model.encode().hex() * 8)[:64].ljust(64, "0")
+
+
+#: What the measured journal's adapters take of one example of its model, in nanoseconds.
+MEASURED_NS = {"torch": 100e3, "mxnet": 102e3, "caffe2": 300e3}
+MEASURED_FLOPS, MEASURED_BYTES = 2_000_000, 500_000
+
+
+def write_measured(folder: Path, rounds: int = 12, noise: float = 0.03) -> Path:
+    """A journal with everything that is measured beside time: warm-ups, roofs, memory, what ran, networks written by
+    hand, several batches and numbers of threads; returns its folder."""
+    generator = numpy.random.default_rng(2)
+    with Journal.create(folder) as journal:
+        journal.append("run", name="measured", seed=2, suite="none")
+        journal.append("machine", cpu="An Imaginary CPU", energy={"rapl": "the system shows no RAPL counters"})
+        for adapter in MEASURED_NS:
+            facts = {"tf32": False, "flush_denormals": True}
+            journal.append("environment", adapter=adapter, environment="cpu", device="cpu", facts=facts)
+        for what in _measured_comparisons():
+            _write_measured_comparison(journal, what, generator, rounds, noise)
+        journal.append("run_end", seconds=1.0)
+    return folder
+
+
+def _measured_comparisons() -> Iterator[dict[str, Any]]:
+    basic = {"model": "net", "purpose": "infer", "clock_scope": "device", "threads": 2, "device": "cpu"}
+    for model in ("gemm", "stream"):
+        yield {**basic, "model": model, "scenario": "roof", "batch": 1}
+    for batch in (1, 2, 4):
+        yield {**basic, "scenario": "infer", "batch": batch}
+    yield {**basic, "scenario": "infer", "batch": 1, "threads": 1}
+    for adapter in ("torch", "mxnet"):
+        yield {**basic, "scenario": "native", "purpose": "train", "batch": 1, "only": adapter}
+
+
+def _write_measured_comparison(
+    journal: Journal, what: dict[str, Any], generator: numpy.random.Generator, rounds: int, noise: float
+) -> None:
+    only = what.pop("only", None)
+    comparison = "/".join(str(value) for value in (*what.values(), only))
+    contestants = [(only, "native"), (only, "best")] if only else [(adapter, "best") for adapter in MEASURED_NS]
+    for number in range(rounds):
+        drift = generator.lognormal(0, 0.1)
+        for order, (adapter, mode) in enumerate(contestants):
+            step = MEASURED_NS[adapter] * what["batch"] * drift / (2 if what["scenario"] == "roof" else 1)
+            ns = step * generator.lognormal(0, noise, 5)
+            contended = adapter == "caffe2" and what["scenario"] == "infer" and what["batch"] == 4
+            turn = {"cell": f"{comparison}/{adapter}/{mode}", "repetitions": 1}
+            if number == 0:
+                journal.append("samples", **turn, round=0, order=0, phase="warmup", ns=[step * 50, *ns])
+            waited = ns * 0.5 if contended else ns * 0
+            journal.append("samples", **turn, round=number, order=order, phase="timed", ns=ns, waited_ns=waited)
+    for adapter, mode in contestants:
+        _write_measured_cell(journal, what, comparison, adapter, mode)
+
+
+def _write_measured_cell(journal: Journal, what: dict[str, Any], comparison: str, adapter: str, mode: str) -> None:
+    ran = {
+        "libraries": {"OpenBLAS": ["libopenblas.so.0 (OpenBLAS 0.3.31)"], "GNU OpenMP": ["libgomp.so.1"]},
+        "pools": {"libgomp.so.1": 64 if adapter == "caffe2" else what["threads"]},
+        "working_threads": what["threads"],
+        "cpu_features": ["avx2", "fma"],
+        "variables": {"OMP_NUM_THREADS": str(what["threads"])},
+        "flushes_denormals": adapter != "mxnet",
+        "network": {"graph": "eager", "layout": "NCHW", "operators": 12},
+    }
+    memory = [
+        {"source": "floor", "bytes": 4_000_000, "means": "must exist at one moment (Conv c1)"},
+        {"source": "resident peak", "bytes": 300_000_000, "means": "of the process, since the reset (VmHWM)"},
+    ]
+    journal.append(
+        "cell",
+        cell=f"{comparison}/{adapter}/{mode}",
+        comparison=comparison,
+        adapter=adapter,
+        mode=mode,
+        precision="fp32",
+        status="ok",
+        **what,
+        step_flops=MEASURED_FLOPS * what["batch"],
+        traffic_bytes=MEASURED_BYTES * what["batch"],
+        settled=adapter != "caffe2",
+        settle_ns=None if adapter == "caffe2" else 12_300_000,
+        peak_host_bytes=300_000_000 + 10_000_000 * what["batch"],
+        floor_bytes=4_000_000,
+        contradictions=["The allocator says 1 MB, the floor 4 MB."] if adapter == "caffe2" else [],
+        facts={"load_ns": 45_600_000, "environment": "cpu", "memory": memory, "ran": ran},
+    )

@@ -13,7 +13,7 @@ from harness import report
 from harness.commands.report import report as report_command
 from harness.errors import HarnessError
 from harness.journal import Journal
-from harness.report import charts, colours, humanise, markdown, page, terminal
+from harness.report import charts, colours, humanise, limits, markdown, page, ran, settling, sweeps, terminal, verdicts
 from harness.report.view import view
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -28,6 +28,16 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(run):
     return page.html(run)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    return harness.load(journals.write_measured(tmp_path_factory.mktemp("runs") / "measured"))
+
+
+@pytest.fixture(scope="module")
+def measured_text(measured):
+    return page.html(measured)
 
 
 def small(folder, rows):
@@ -248,7 +258,7 @@ def test_numbers_for_people():
     assert humanise.plain({"a": [1, 2]}) == "a=1, 2"
 
 
-def test_every_chart_is_valid_by_the_schema_of_vega_lite(run):
+def test_every_chart_is_valid_by_the_schema_of_vega_lite(run, measured):
     """Reports do not check it: it takes most of their time."""
     seen = view(run)
     drawn = [charts.ratio_chart(seen.tasks, seen, charts.ratio_domain(seen.tasks), title="all")]
@@ -256,5 +266,142 @@ def test_every_chart_is_valid_by_the_schema_of_vega_lite(run):
     drawn += [charts.loss_chart(task, seen) for task in seen.tasks if task.scenario == "train"]
     drawn += [charts.ease_chart(page.records(run.environments)), charts.picture(seen.tasks, seen)]
     assert len(drawn) > 6 and None not in drawn
+    also = view(measured)
+    drawn += [sweeps.chart(sweep, also) for sweep in sweeps.find(also)]
+    drawn += [limits.chart(tasks, also, share) for tasks in limits.shown(also).values() for share in limits.SHARES]
+    assert None not in drawn
     for chart in drawn:
         charts._styled(chart).to_dict(validate=True)
+
+
+def test_why_the_data_cannot_tell(measured, measured_text):
+    section_text = section(measured_text, "scope-device")
+    assert re.search(
+        r"cannot tell</span> <span class=\"quiet small\">\(differences below [\d.]+ % could not be seen\)", section_text
+    )
+    assert "contended</span>" in section_text
+    seen = view(measured)
+    whys = {one.why for one in verdicts.undecided(seen.tasks)}
+    assert "contended: most samples waited for a CPU" in whys and any("could not be seen" in why for why in whys)
+    assert "What could not be told" in markdown.markdown(measured)
+    assert "Cannot tell: " in printed(measured) and "contended" in printed(measured)
+
+
+def test_a_verdict_names_the_baseline_that_was_contended(tmp_path):
+    run = small(tmp_path, [{"adapter": "torch"}, {"adapter": "mxnet"}])
+    task = view(run).tasks[0]
+    assert verdicts.why(task.cells["mxnet"], task) == "differences below 0 % could not be seen"
+    task.cells["torch"]["contended"] = True
+    assert verdicts.why(task.cells["mxnet"], task) == "the baseline was contended"
+    task.cells["torch"]["contended"], task.cells["mxnet"]["detectable"] = False, None
+    assert verdicts.why(task.cells["mxnet"], task) == "too few rounds"
+    assert verdicts.why(task.cells["torch"], task) == ""
+
+
+def test_how_many_samples_waited(run, measured):
+    assert re.fullmatch(
+        r"\d+ of [\d,]+ timed samples \([\d.]+ %\) waited for a CPU that others had; \d+ of them were left out of the "
+        r"figures(; \d+ are of contended cells, which use all that they have)?\.",
+        verdicts.waiting(run),
+    )
+    assert "60 of 1,320 timed samples" in verdicts.waiting(measured)
+    assert "0 of them were left out of the figures; 60 are of contended cells" in verdicts.waiting(measured)
+
+
+def test_how_long_it_took_to_settle(measured, measured_text):
+    lines = {task.name: cells for task, cells in settling.lines(measured, view(measured))}
+    cell = lines["net · infer · batch 1 · 2 threads"]["torch"]
+    assert cell.settled == "12.3 ms" and cell.slow
+    assert re.fullmatch(r"load 45.6 ms, first step .* \(\d+. a settled one\)", cell.costs)
+    text = section(measured_text, "settling")
+    assert "did not settle within the time" in text and "torch native" in text and "roof" not in text
+
+
+def test_the_machine_s_limits(measured, measured_text):
+    text = section(measured_text, "limits")
+    assert "compute peak: <strong>" in text and "GFLOP/s" in text and "GB/s" in text and "More than the" not in text
+    assert text.count("<svg") == 2
+    assert "gemm" not in section(measured_text, "scope-device")
+    assert "compute peak: " in printed(measured)
+    row = view(measured).tasks[-1].cells["torch"]
+    assert 0.4 < row["compute_share"] < 0.6
+
+
+def test_more_than_the_machine_can_do_is_flagged(tmp_path):
+    facts = {"step_flops": 100, "traffic_bytes": 100, "precision": "fp32"}
+    rows = [{"adapter": "torch", "scenario": "roof", "model": "gemm", **facts}]
+    rows += [{"adapter": "torch", **facts, "step_flops": 200, "comparison": "d"}]
+    run = small(tmp_path, rows)
+    assert limits.impossible(view(run)) == ["torch, m · infer · batch 1 (device): 200 % of the compute peak"]
+    assert "More than the machine can do" in page.html(run) and "impossible" in page.html(run)
+    assert "More than the machine can do" in markdown.markdown(run)
+    assert "more than the machine can do" in printed(run)
+
+
+def test_contradictions_are_sentences_and_nothing_is_averaged(measured, measured_text):
+    text = section(measured_text, "memory")
+    assert "cannot both be true" in text and "caffe2: The allocator says 1 MB, the floor 4 MB." in text
+    assert "What every source says" in text and "resident peak" in text
+    assert "The allocator says 1 MB" in markdown.markdown(measured)
+    assert "The allocator says 1 MB" in " ".join(printed(measured).split())
+
+
+def test_energy_is_absent_with_its_reason_or_a_table(measured_text, tmp_path):
+    assert "no counter of energy could be read (rapl: the system shows no RAPL counters)" in measured_text
+    text = page.html(small(tmp_path, [{"adapter": "torch", "joules_per_step": 0.0123}]))
+    assert "12.3 mJ" in text and "no counter" not in text
+
+
+def test_what_ran(measured, measured_text):
+    lines = {(line.contestant, line.mode): line for line in ran.lines(measured, view(measured))}
+    assert lines["caffe2", "best"].more_pools and not lines["caffe2", "best"].more
+    torch = lines["torch", "best"]
+    assert not (torch.more or torch.more_pools) and torch.asked == f"1 {humanise.NOTHING} 2"
+    assert (torch.graph, torch.layout, torch.denormals, torch.tf32) == ("eager", "NCHW", "yes", "no")
+    assert torch.libraries == "OpenBLAS, GNU OpenMP" and "operators: 12" in torch.details["network"]
+    assert ("torch native", "native") in lines
+    text = section(measured_text, "ran")
+    assert "Not alike in all: whether denormals are flushed." in text and "OMP_NUM_THREADS=2" in text
+
+
+def test_hand_written_networks_have_a_section_of_their_own(measured, measured_text):
+    seen = view(measured)
+    assert seen.contestants == ["torch", "mxnet", "caffe2"] and len(seen.native) == 2
+    text = section(measured_text, "native")
+    assert text.count("native train") == 2 and "adapter / by hand" in text
+    for other in ("status", "scope-device", "sweeps"):
+        assert "native" not in section(measured_text, other).split("In numbers")[0]
+    assert "Against hand-written code" in markdown.markdown(measured)
+    assert "Against hand-written code" in printed(measured)
+
+
+def test_a_hand_written_network_that_is_wrong_is_told(tmp_path):
+    facts = {"scenario": "native", "purpose": "train"}
+    bad = {"mode": "native", "status": "wrong", "reason": "off by 2"}
+    run = small(tmp_path, [{"adapter": "torch", **facts}, {"adapter": "torch", **facts, **bad}])
+    text = page.html(run)
+    assert "torch native" in section(text, "status") and "off by 2" in section(text, "status")
+    assert "no ratio" in section(text, "native")
+    assert "off by 2" in markdown.markdown(run) and "off by 2" in printed(run)
+
+
+def test_sweeps(measured, measured_text):
+    found = {(sweep.along, sweep.title): sweep for sweep in sweeps.find(view(measured))}
+    assert set(found) == {("batch", "net · infer · 2 threads"), ("threads", "net · infer · batch 1")}
+    assert found["batch", "net · infer · 2 threads"].values == [1, 2, 4]
+    assert len(found["batch", "net · infer · 2 threads"].rows) == 9
+    assert section(measured_text, "sweeps").count("<svg") == 2
+
+
+def test_new_sections_are_absent_where_nothing_was_measured(text):
+    for name in ("native", "limits", "settling", "ran"):
+        assert f'<h2 id="{name}"' not in text and f'href="#{name}"' not in text
+
+
+def test_the_new_page_is_well_formed_and_the_summary_fits(measured, measured_text):
+    outline = Outline()
+    outline.feed(measured_text)
+    assert outline.open == [] and outline.fetched == [] and len(outline.ids) == len(set(outline.ids))
+    assert max(map(len, printed(measured).splitlines())) <= 120
+    for table in re.findall(r"(?:^\|.*\n)+", markdown.markdown(measured), re.M):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1

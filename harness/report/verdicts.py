@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.measure import statistics
 from harness.report import humanise
 from harness.report.view import Row, Task
-from harness.results import Run
+from harness.results import MAIN_PHASES, Run
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def in_short(tasks: Sequence[Task]) -> str:
 
 def waiting(run: Run) -> str:
     """One sentence: how many samples waited for a CPU, and were left out. Empty where none were taken."""
-    timed = run.samples["phase"].ne("warmup").to_numpy(dtype=bool)
+    timed = run.samples["phase"].isin(MAIN_PHASES).to_numpy(dtype=bool)
     waited = run.samples["waited"].to_numpy(dtype=bool) & timed
     left_out = int((waited & ~run.samples["used"].to_numpy(dtype=bool)).sum())
     total, count = int(timed.sum()), int(waited.sum())
