@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import glob
+import itertools
 import os
 import resource
 import time
@@ -15,8 +16,8 @@ from typing import Callable, Dict, Optional
 
 Step = Callable[[], object]
 
-#: Seconds within which work that was left behind by a step should be done.
-LONGEST_PAUSE = 0.1
+#: Seconds that are left to work that a step left behind, before its result is fetched.
+PAUSE = 0.03
 
 #: No turn takes more samples than this, however short they are.
 MOST_SAMPLES = 1000
@@ -57,7 +58,7 @@ def time_steps(step: Step, synchronize: Callable[[], None], repetitions: int) ->
     """Nanoseconds that `repetitions` steps take, from an idle device to an idle device."""
     synchronize()
     start = time.perf_counter_ns()
-    for _ in range(repetitions):
+    for _ in itertools.repeat(None, repetitions):
         step()
     synchronize()
     return time.perf_counter_ns() - start
@@ -75,11 +76,11 @@ def warm_up(step: Step, synchronize: Callable[[], None], budget_ns: int) -> Dict
 
 
 def late_work(
-    step: Step, synchronize: Callable[[], None], fetch: Callable[[object], object], repetitions: int, trials: int = 5
+    step: Step, synchronize: Callable[[], None], fetch: Callable[[object], object], repetitions: int, trials: int = 3
 ) -> Dict[str, int]:
     """Does `synchronize` return before the work is done? Then fetching a result at once takes longer than fetching one
-    after a pause as long as the work: by how many nanoseconds (the least of some trials each), and how long the steps
-    themselves took by our clock."""
+    after a pause: by how many nanoseconds (the least of some trials each), and how long the fetch after a pause and the
+    steps themselves took by our clock."""
     took, at_once, after_pause = [], [], []  # type: List[int], List[int], List[int]
     for trial in range(2 * trials):
         pause = trial % 2 == 1
@@ -90,12 +91,16 @@ def late_work(
         synchronize()
         end = time.perf_counter_ns()
         if pause:
-            time.sleep(LONGEST_PAUSE)
+            time.sleep(PAUSE)
         fetching = time.perf_counter_ns()
         fetch(result)
         (after_pause if pause else at_once).append(time.perf_counter_ns() - fetching)
         took.append(end - begin)
-    return {"steps_ns": min(took), "late_ns": max(0, min(at_once) - min(after_pause))}
+    return {
+        "steps_ns": min(took),
+        "fetch_ns": min(after_pause),
+        "late_ns": max(0, min(at_once) - min(after_pause)),
+    }
 
 
 def take_turn(step: Step, synchronize: Callable[[], None], repetitions: int, budget_ns: int) -> Dict[str, object]:

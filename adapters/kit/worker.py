@@ -6,6 +6,7 @@ adapter raises ends its request, never the worker.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import platform
@@ -62,7 +63,7 @@ class Loaded:
         if scope == "device":
             staged = network.stage(arrays)
             run = network.infer if what == "infer" else network.train_step
-            return lambda: run(staged)
+            return functools.partial(run, staged)
         if what == "infer":
             return lambda: network.fetch(network.infer(network.stage(arrays)))
         return lambda: network.loss(network.train_step(network.stage(arrays)))

@@ -249,8 +249,8 @@ def _narrowed(suite: Suite, arguments: dict[str, Any], chosen: list[AdapterSpec]
     narrowed = [
         replace(
             table,
-            models=(models or table.models) if table.models else (),
-            batches=(batches or table.batches),
+            models=(models or table.models) if table.models and table.scenario != "roof" else table.models,
+            batches=(batches or table.batches) if table.scenario != "roof" else table.batches,
             modes=(modes or table.modes),
             precisions=(precisions or table.precisions),
             cudnn=tuple(word == "on" for word in cudnn) or table.cudnn,
