@@ -14,7 +14,7 @@ from .onnx_file import OnnxFile
 from .operators import OPSET
 from .optimised import Facts
 from .repairs import repair
-from .session import bind, check_types, create_session, empty, to_device, to_host
+from .session import bind, check_types, create_session, empty, staged, to_host
 
 #: Initializers up to this many bytes are put into the file: shape inference reads none that lie outside it.
 _SMALL = 1024
@@ -29,6 +29,8 @@ class InferenceNetwork(Network):
     def __init__(self, program: Program, device: str, options: Options):
         self._inputs = {tensor.name: tensor for tensor in program.inputs}
         self._outputs = program.outputs
+        self._names = [tensor.name for tensor in program.outputs]
+        self._plain = not any(tensor.dtype in NUMBERS for tensor in program.outputs)
         self._device = device
         self._last = None
         check_types([*program.inputs, *program.outputs], NUMBERS)
@@ -40,16 +42,20 @@ class InferenceNetwork(Network):
         self._facts = Facts(self._session, model, device, options, program.folder, weight_bytes)
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> onnxruntime.IOBinding:
-        inputs = [(name, to_device(arrays[name], tensor, self._device)) for name, tensor in self._inputs.items()]
+        inputs = [(name, staged(arrays[name], tensor, self._device)) for name, tensor in self._inputs.items()]
         outputs = [(tensor.name, empty(tensor, self._device)) for tensor in self._outputs]
-        return bind(self._session, inputs, outputs)
+        binding = bind(self._session, inputs, outputs)
+        binding.held = inputs  # a binding does not keep the arrays alive that they are made of
+        return binding
 
-    def infer(self, staged: onnxruntime.IOBinding) -> onnxruntime.IOBinding:
-        self._session.run_with_iobinding(staged)
-        self._last = staged
-        return staged
+    def infer(self, binding: onnxruntime.IOBinding) -> onnxruntime.IOBinding:
+        self._session.run_with_iobinding(binding)
+        self._last = binding
+        return binding
 
     def fetch(self, outputs: onnxruntime.IOBinding) -> Dict[str, numpy.ndarray]:
+        if self._plain:
+            return dict(zip(self._names, outputs.copy_outputs_to_cpu()))
         return {tensor.name: to_host(value, tensor) for tensor, value in zip(self._outputs, outputs.get_outputs())}
 
     def synchronize(self) -> None:

@@ -86,6 +86,17 @@ def to_device(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.
     return value
 
 
+def staged(array: numpy.ndarray, tensor: Tensor, device: str) -> onnxruntime.OrtValue:
+    """An array as a value on the device: on a CPU it is the array itself, which lives as long as the value.
+
+    Raises ValueError for a wrong shape.
+    """
+    if tensor.dtype in NUMBERS or tuple(array.shape) != tensor.shape:
+        return to_device(array, tensor, device)
+    array = numpy.asarray(array, tensor.dtype, order="C")
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0)
+
+
 def to_host(value: onnxruntime.OrtValue, tensor: Optional[Tensor] = None) -> numpy.ndarray:
     """A copy of a value as an array on the host. tensor: what it is, where numpy may lack its element type."""
     if tensor is None or tensor.dtype not in NUMBERS:

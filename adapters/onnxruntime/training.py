@@ -13,7 +13,7 @@ from .forward import running_variances
 from .gradient import training_graphs
 from .optimised import Facts
 from .optimizers import STEP
-from .session import bind, check_types, create_session, empty, to_device, to_host, write
+from .session import bind, check_types, create_session, empty, staged, to_device, to_host, write
 
 Values = Dict[str, onnxruntime.OrtValue]
 
@@ -50,7 +50,7 @@ class TrainingNetwork(Network):
         self.set_parameters({name: program.weights[name] for name in self._changing})
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> Staged:
-        inputs = {t.name: to_device(arrays[t.name], t, self._device) for t in self._program.inputs}
+        inputs = {t.name: staged(arrays[t.name], t, self._device) for t in self._program.inputs}
         loss = self._program.tensors[self._program.training.loss]
         losses = [empty(loss, self._device) for _ in self._sets]
         steps = []

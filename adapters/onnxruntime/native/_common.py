@@ -35,8 +35,9 @@ class Inferred(Network):
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> onnxruntime.IOBinding:
         binding = self.session.io_binding()
-        for name, array in arrays.items():
-            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array, self.device, 0))
+        binding.held = [arrays[value.name] for value in self.session.get_inputs()]  # on a CPU they are not copied
+        for value, array in zip(self.session.get_inputs(), binding.held):
+            binding.bind_ortvalue_input(value.name, onnxruntime.OrtValue.ortvalue_from_numpy(array, self.device, 0))
         for output in self.session.get_outputs():
             value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(output.shape, numpy.float32, self.device, 0)
             binding.bind_ortvalue_output(output.name, value)
