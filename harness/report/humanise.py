@@ -77,6 +77,11 @@ def joules(value: Any) -> str:
     return _scaled(value, _ENERGY_UNITS)
 
 
+def many(number: int, noun: str) -> str:
+    """ "1 thread", "2 threads"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def rate(per_second: Any) -> str:
     """A throughput as "1.23 k/s"."""
     return f"{_scaled(per_second, _COUNT_UNITS)}/s" if known(per_second) else NOTHING

@@ -42,7 +42,7 @@ def roofs(seen: View) -> list[Roof]:
     found = []
     for task in seen.tasks:
         for name, row in task.cells.items():
-            where = f"{row['threads']} threads, {row['precision']}, {row['device']}"
+            where = f"{humanise.many(row['threads'], 'thread')}, {row['precision']}, {row['device']}"
             if task.scenario != ROOF or not row["median_ns"]:
                 continue
             if task.model == roofline.COMPUTE and row["compute_share"] == 1:

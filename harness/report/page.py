@@ -135,7 +135,7 @@ def headline(run: Run, seen: View) -> str:
     adapters = len(set(seen.adapter_of.values()))
     names = [_place(run, row) for _, _, row in seen.cells()]
     where = " and ".join(dict.fromkeys(name for name in names if name)) or "an unknown device"
-    return f"{_many(adapters, 'framework')}, {_many(models, 'model')}, on {where}"
+    return f"{humanise.many(adapters, 'framework')}, {humanise.many(models, 'model')}, on {where}"
 
 
 def _place(run: Run, row: Row) -> str | None:
@@ -146,17 +146,13 @@ def _place(run: Run, row: Row) -> str | None:
     return name
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def all_warnings(run: Run) -> list[str]:
     """The run's own warnings, and one where cells were disturbed by other processes."""
     contended = int(run.cells["contended"].sum())
     if not contended:
         return run.warnings
     return run.warnings + [
-        f"{_many(contended, 'cell')} had to share the CPU for most of the time (“contended”): judge "
+        f"{humanise.many(contended, 'cell')} had to share the CPU for most of the time (“contended”): judge "
         f"{'its' if contended == 1 else 'their'} figures with care."
     ]
 

@@ -10,6 +10,7 @@ import altair
 import pandas
 from altair.utils.schemapi import debug_mode
 
+from harness.report import humanise
 from harness.report.charts import PLOT_WIDTH, paint
 from harness.report.view import ROOF, Row, View
 
@@ -63,7 +64,8 @@ def _title(row: Row, along: str, several: list[str]) -> str:
     words = [row["model"], row["scenario"]]
     words += [str(row[key]) for key in ("device", "precision") if key in several]
     fixed = _AXES[along]
-    words += [f"batch {row[fixed]}" if fixed == "batch" else f"{row[fixed]} threads"] if fixed in several else []
+    if fixed in several:
+        words.append(f"batch {row[fixed]}" if fixed == "batch" else humanise.many(row[fixed], "thread"))
     return " · ".join(words)
 
 
@@ -71,9 +73,9 @@ def _title(row: Row, along: str, several: list[str]) -> str:
 def chart(sweep: Sweep, seen: View) -> Any:
     """Throughput with its interval, and beneath it the peak of memory where it is known."""
     data = [_point(name, row, sweep.along) for name, row in sweep.rows]
-    panels = [_panel(sweep, seen, data, "throughput", "examples a second", "~s")]
+    panels = [_panel(sweep, seen, data, "throughput", "examples a second", "")]
     if any(point["memory"] is not None for point in data):
-        panels.append(_panel(sweep, seen, data, "memory", "peak memory (bytes)", "~s"))
+        panels.append(_panel(sweep, seen, data, "memory", "peak memory", "B"))
     return altair.vconcat(*panels, spacing=10)
 
 
@@ -89,7 +91,7 @@ def _point(name: str, row: Row, along: str) -> Row:
     }
 
 
-def _panel(sweep: Sweep, seen: View, data: list[Row], what: str, title: str, numbers: str) -> Any:
+def _panel(sweep: Sweep, seen: View, data: list[Row], what: str, title: str, unit: str) -> Any:
     names = [name for name in seen.contestants if any(point["contestant"] == name for point in data)]
     last = what == "memory" or not any(point["memory"] is not None for point in data)
     base = altair.Chart(pandas.DataFrame([point for point in data if point[what] is not None])).encode(
@@ -106,7 +108,11 @@ def _panel(sweep: Sweep, seen: View, data: list[Row], what: str, title: str, num
         ),
     )
     ends = [point[key] for point in data for key in (what, *(("low", "high") if what == "throughput" else ()))]
-    y = {"title": title, "scale": _up(ends), "axis": altair.Axis(format=numbers, tickCount=4)}
+    y = {
+        "title": title,
+        "scale": _up(ends),
+        "axis": altair.Axis(labelExpr=f"format(datum.value, '~s') + '{unit}'", tickCount=4),
+    }
     line = base.mark_line(strokeWidth=2, point=altair.OverlayMarkDef(size=28)).encode(
         y=altair.Y(f"{what}:Q", **y),
         strokeDash=altair.StrokeDash("contestant:N", sort=names, legend=None),

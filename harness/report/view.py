@@ -12,7 +12,7 @@ from typing import Any
 import pandas
 
 from harness.kit import wire
-from harness.report.humanise import known
+from harness.report.humanise import known, many
 from harness.results import NULL_ADAPTER, Run
 
 Row = dict[str, Any]
@@ -197,7 +197,7 @@ def _what(group: list[Row], several: list[str]) -> str:
     words += [f"batch {first['batch']}"] if first["batch"] is not None else []
     for key in several:
         if first[key] is not None and all(row[key] == first[key] for row in group):
-            words.append(f"{first[key]} threads" if key == "threads" else str(first[key]))
+            words.append(many(first[key], "thread") if key == "threads" else str(first[key]))
     return " · ".join(words)
 
 
