@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, Optional, Set, Tuple
 
-import numpy
+import torch
 import torch.nn.functional as F
 
 from ..kit.program import Node, Program
+from .dtypes import to_tensor, torch_type
 
 
 def FusedLinear(x, w, b):
@@ -116,4 +117,5 @@ class _Search:
             return None
         if training and (name in training.parameters or name in training.updates):
             return None
-        return float(numpy.asarray(self.program.weights[name]).reshape(()))
+        dtype = torch_type(self.program.tensors[name].dtype)
+        return to_tensor(self.program.weights[name], dtype, torch.device("cpu")).item()
