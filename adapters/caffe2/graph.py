@@ -69,17 +69,18 @@ def masks(array: numpy.ndarray) -> bool:
 
 #: Operators through which a mask of -inf reaches a Softmax.
 MASKING = {"Add", "Cast", "Concat", "Copy", "Expand", "ExpandDims", "Gather", "Reshape", "Slice", "Squeeze", "Sub"}
-MASKING |= {"Tile", "Transpose", "Where"}
+MASKING |= {"Sum", "Tile", "Transpose", "Where"}
 
 
 class Value:
     """A blob with the shape and element type it will have.
 
     array: its content where that is known at load and never changes, else None.
-    masked: whether the net trains, and this may hold rows of nothing but -inf, by a mask.
+    masked: whether the net trains, and this may hold rows of nothing but -inf, by a mask. held: a parameter's Value in
+    the form in which it is kept. turned: (x, perm) of a transpose of x. product: (x, weight) of their product by FC.
     """
 
-    __slots__ = ("array", "blob", "dtype", "graph", "masked", "shape")
+    __slots__ = ("array", "blob", "dtype", "graph", "held", "masked", "product", "shape", "turned")
 
     def __init__(self, graph: Graph, blob: str, shape: Sequence[int], dtype: str, array: Any = None):
         self.graph = graph
@@ -88,6 +89,9 @@ class Value:
         self.dtype = dtype
         self.array = array
         self.masked = graph.training and array is not None and masks(array)
+        self.held: Optional[Value] = None
+        self.turned: Any = None
+        self.product: Any = None
         graph.shapes[blob] = self.shape
         if dtype in FLOATS:
             graph.floats.add(blob)
@@ -237,7 +241,9 @@ def transpose(x: Value, perm: Sequence[int]) -> Value:
     if x.dtype not in TYPES["Transpose"]:
         # workaround: Caffe2 transposes only numbers of 4 and 8 bytes
         return cast(transpose(cast(x, "int32"), perm), x.dtype)
-    return call("Transpose", x, shape=shape, axes=perm)
+    result = call("Transpose", x, shape=shape, axes=perm)
+    result.turned = (x, perm)
+    return result
 
 
 def move_axis(x: Value, source: int, target: int) -> Value:
@@ -293,6 +299,12 @@ def scale(x: Value, factor: float) -> Value:
     return x if factor == 1 else call("Scale", x, scale=float(factor))
 
 
+def add(a: Value, b: Value) -> Value:
+    """a + b. The gradient of Sum, unlike that of Add, copies nothing."""
+    plain = a.graph.training and a.shape == b.shape and a.blob != b.blob and a.dtype in TYPES["Sum"]
+    return call("Sum" if plain else "Add", a, b)
+
+
 def concat(tensors: Sequence[Value], axis: int) -> Value:
     if len(tensors) == 1:
         return tensors[0]
@@ -302,6 +314,11 @@ def concat(tensors: Sequence[Value], axis: int) -> Value:
     shape = list(first.shape)
     shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
     return calls("Concat", tensors, [(shape, first.dtype), ((len(tensors),), "int32")], axis=axis)[0]
+
+
+def fc(x: Value, weight: Value, bias: Value) -> Value:
+    """x @ weight.T + bias for a matrix x."""
+    return call("FC", x, weight, bias, shape=(x.shape[0], weight.shape[0]))
 
 
 def slice_axis(x: Value, axis: int, start: int, stop: int) -> Value:

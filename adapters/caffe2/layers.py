@@ -7,7 +7,7 @@ import numpy
 from ..kit.interface import Unsupported
 from ..kit.windows import positions, reach_after, spans_of, spatial_pads, transposed_extents, transposed_pads
 from .elementwise import Abs, Max, Pow
-from .graph import axis_of, call, calls, concat, constant, expand, first_largest, reshape, scale, take
+from .graph import axis_of, call, calls, concat, constant, expand, fc, first_largest, reshape, scale, take, transpose
 from .reductions import ReduceL1, ReduceL2, ReduceMax
 
 # Matrices
@@ -34,18 +34,42 @@ def MatMul(a, b):
     if b.rank == 1:
         product = MatMul(a, reshape(b, (b.size, 1)))
         return reshape(product, product.shape[:-1])
-    if a.rank == 2 and b.rank == 2:
-        return call("MatMul", a, b, shape=(a.shape[0], b.shape[1]))
+    if b.rank == 2 and a.size and (b.held is not None or b.array is not None):
+        return _product(a, b.held or constant(b, b.array.T))
     batch = numpy.broadcast(numpy.broadcast_to(0, a.shape[:-2]), numpy.broadcast_to(0, b.shape[:-2])).shape
     shape = batch + (a.shape[-2], b.shape[-1])
+    if a.rank == 2 and b.rank == 2:
+        return call("MatMul", a, b, shape=shape)
+    if a.shape[:-2] == b.shape[:-2]:
+        (a, trans_a), (b, trans_b) = _straight(a), _straight(b)
+        return call("BatchMatMul", a, b, shape=shape, trans_a=trans_a, trans_b=trans_b)
     if not a.graph.training:
-        return call("BatchMatMul", a, b, shape=shape, broadcast=int(a.shape[:-2] != b.shape[:-2]))
+        return call("BatchMatMul", a, b, shape=shape, broadcast=1)
     if b.rank == 2:
         # workaround: BatchMatMul has no gradient where it broadcasts, MatMul a wrong one beyond two axes
         bias = constant(a, numpy.zeros(b.shape[1]))
         return call("FCTransposed", a, b, bias, shape=shape, axis=a.rank - 1)
     # workaround: BatchMatMul has no gradient where it broadcasts
     return call("BatchMatMul", expand(a, batch + a.shape[-2:]), expand(b, batch + b.shape[-2:]), shape=shape)
+
+
+def _product(a, weight):
+    """a @ weight.T, with room for the bias that an Add may bring."""
+    shape = a.shape[:-1] + weight.shape[:1]
+    x = reshape(a, (a.size // a.shape[-1], a.shape[-1]))
+    result = reshape(fc(x, weight, constant(a, numpy.zeros(weight.shape[0]))), shape)
+    result.product = (x, weight)
+    return result
+
+
+def _straight(x):
+    """An operand of a BatchMatMul, and 1 if it is to be turned there: cheaper than to turn it before."""
+    if x.turned is None:
+        return x, 0
+    source, perm = x.turned
+    perm = perm[:-2] + [perm[-1], perm[-2]]
+    # where the last axis stays the last, whole rows move
+    return (transpose(source, perm), 1) if perm[-1] == x.rank - 1 else (x, 0)
 
 
 # Convolution and pooling

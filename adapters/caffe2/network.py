@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Dict, List, Optional, Set
 
 import numpy
@@ -12,7 +13,7 @@ from ..kit.arrays import carrier
 from ..kit.interface import Network, Options, Unsupported
 from ..kit.lowering import lower
 from ..kit.program import Node, Program, Tensor
-from . import ideep, settings
+from . import forms, ideep, settings
 from .graph import Graph, Value, masks, needed
 
 #: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP; asynchronous nets crash with it,
@@ -26,6 +27,7 @@ class Lowered:
     def __init__(self, program: Program, operators: Dict[str, Any], library: str):
         self.graph = Graph(program.training is not None, library)
         self.program = program
+        self.forms = forms.plan(program) if program.training else {}
         changing = _changing(program)
         values: Dict[str, Value] = {}
         for tensor in program.inputs:
@@ -34,10 +36,14 @@ class Lowered:
             array = None if tensor.name in changing else program.weights[tensor.name]
             weight = self.graph.leaf("weight", tensor.shape, tensor.dtype, array)
             weight.masked = self.graph.training and masks(program.weights[tensor.name])
-            self.graph.fed[weight.blob] = program.weights[tensor.name]
+            if tensor.name in self.forms:
+                weight.held = Value(self.graph, weight.blob, self.forms[tensor.name].shape, tensor.dtype)
+            self.graph.fed[weight.blob] = self.kept(tensor.name, program.weights[tensor.name])
             values[tensor.name] = weight
         for name in _statistics(program):
             self.graph.updated[values[name].blob] = 1.0
+        self._reads = Counter(name for node in program.nodes for name in node.inputs)
+        self._reads.update(tensor.name for tensor in program.outputs)
         self._producers = {name: node for node in program.nodes for name in node.outputs if name}
         self._labelled = 0
         self.values = lower(program, operators, values, self._bind)
@@ -54,7 +60,17 @@ class Lowered:
                 node.op,
                 node.name,
             )
+        if self._reads[tensor.name] > 1:
+            result.product = None
         return result
+
+    def kept(self, name: str, array: numpy.ndarray) -> numpy.ndarray:
+        """A parameter's array in the form in which its blob keeps it."""
+        return self.forms[name].kept(array) if name in self.forms else array
+
+    def back(self, name: str, array: numpy.ndarray) -> numpy.ndarray:
+        """The inverse of `kept`."""
+        return self.forms[name].back(array) if name in self.forms else array
 
     def blob(self, name: str) -> str:
         return self.values[name].blob
@@ -100,6 +116,7 @@ class Caffe2Network(Network):
         self._lowered = lowered
         self._inputs = {tensor.name: lowered.blob(tensor.name) for tensor in program.inputs}
         self._nets: List[Any] = []
+        self._homes: Set[str] = set()
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> Any:
         staged = {tensor.name: _checked(arrays[tensor.name], tensor) for tensor in self._program.inputs}
@@ -153,14 +170,19 @@ class Caffe2Network(Network):
 
     def _on_ideep(self, operators: List[Any], results: Dict[str, str]) -> List[Any]:
         graph = self._lowered.graph
-        changing = {self._lowered.blob(name) for name in _changing(self._program)}
-        placed = ideep.Placed(operators, graph.shapes, set(graph.fed) - changing, bool(changing))
+        placed = ideep.Placed(operators, graph.shapes, self._fixed(), self._homes, graph.training)
         results.update((name, placed.fetched(blob)) for name, blob in results.items())
         for copy, blob in placed.feeds.items():
             self._feed(copy, graph.fed[blob], ideep.DEVICE)
         return placed.operators
 
+    def _fixed(self) -> Set[str]:
+        """The blobs that are fed once."""
+        return set(self._lowered.graph.fed) - {self._lowered.blob(name) for name in _changing(self._program)}
+
     def _feed(self, blob: str, array: numpy.ndarray, device: Any = None) -> None:
+        if blob in self._homes:
+            device = ideep.DEVICE
         device = None if blob in self._lowered.graph.host else device or self._device
         if blob not in self._blobs:
             self._blobs[blob] = self._workspace.create_blob(blob)
@@ -168,6 +190,10 @@ class Caffe2Network(Network):
         self._blobs[blob]._feed(array, *([] if device is None else [device.SerializeToString()]))
 
     def _fetch(self, blob: str) -> numpy.ndarray:
+        if blob in self._homes:
+            copy = core.CreateOperator("CopyIDEEPToCPU", [blob], ["fetched"], device_option=ideep.DEVICE)
+            self._workspace._run_operator(copy.SerializeToString())
+            blob = "fetched"
         return numpy.asarray(self._workspace.fetch_blob(blob))
 
 
@@ -238,12 +264,22 @@ class TrainingNetwork(Caffe2Network):
         self._gradient_run: Optional[Any] = None
         self._first_step = training.optimizer.step
         self._weights = {name: lowered.blob(name) for name in _changing(program)}
+        whole = self._forward_backward + self._optimiser.operators + updates
+        if graph.library == "ideep":
+            self._settle(whole)
         for blob, array in graph.fed.items():
             self._feed(blob, array)
         for blob in self._inputs.values():
             self._workspace.create_blob(blob)
         self.set_parameters({name: program.weights[name] for name in self._weights})
-        self._run = self._net("train", self._forward_backward + self._optimiser.operators + updates, {}).run
+        self._run = self._net("train", whole, {}).run
+
+    def _settle(self, operators: List[Any]) -> None:
+        """Let weights live on IDEEP that nothing else reads. SpatialBN there keeps ONNX's variance itself."""
+        graph = self._lowered.graph
+        changing = set(self._weights.values()) | set(self._optimiser.state)
+        self._homes = ideep.homes(operators, graph.shapes, self._fixed(), changing)
+        graph.updated.update((blob, 1.0) for blob in self._homes.intersection(graph.updated))
 
     def train_step(self, staged: Any) -> numpy.ndarray:
         if staged is not self._staged:
@@ -262,17 +298,20 @@ class TrainingNetwork(Caffe2Network):
         self._gradient_run()
         for blob, array in statistics.items():
             self._feed(blob, array)
-        return {name: self._fetch(blob) for name, blob in self._gradients.items()}
+        return {name: self._lowered.back(name, self._fetch(blob)) for name, blob in self._gradients.items()}
 
     def parameters(self) -> Dict[str, numpy.ndarray]:
         factors = self._lowered.graph.updated
-        return {name: self._fetch(blob) / numpy.float32(factors.get(blob, 1.0)) for name, blob in self._weights.items()}
+        return {
+            name: self._lowered.back(name, self._fetch(blob)) / numpy.float32(factors.get(blob, 1.0))
+            for name, blob in self._weights.items()
+        }
 
     def set_parameters(self, arrays: Dict[str, numpy.ndarray]) -> None:
         factors = self._lowered.graph.updated
         for name, array in arrays.items():
             blob = self._weights[name]
-            self._feed(blob, array * numpy.float32(factors.get(blob, 1.0)))
+            self._feed(blob, self._lowered.kept(name, array) * numpy.float32(factors.get(blob, 1.0)))
         for blob, array in self._optimiser.state.items():
             self._feed(blob, array)
         self._step = self._first_step

@@ -7,7 +7,8 @@ from typing import Callable, List, Optional, Tuple
 import numpy
 
 from ..kit.interface import Unsupported
-from .graph import Value, call, calls, concat, constant, reshape, scale, slice_axis, split_axis, transpose
+from .forms import LSTM_GATES, usual_lstm
+from .graph import Value, add, call, calls, concat, constant, reshape, scale, slice_axis, split_axis, transpose
 
 _ACTIVATIONS = {
     "relu": lambda x, alpha, beta: call("Relu", x),
@@ -85,7 +86,7 @@ def _recurrent(cell, x, w, r, b, lengths, states, direction, activations, layout
     count = len(activations) // w.shape[0]
     outputs, lasts = [], []
     for d in range(w.shape[0]):
-        weights = [None if value is None else _row(value, d) for value in (w, r, b)]
+        weights = [None if value is None else value.held or _row(value, d) for value in (w, r, b)]
         layer = _Layer(*weights, activations[d * count : (d + 1) * count])
         zero = constant(x, numpy.zeros((1, batch, layer.hidden)))
         now = [zero if state is None else slice_axis(state, 0, d, d + 1) for state in states]
@@ -121,7 +122,7 @@ def RNN(x, w, r, b=None, sequence_lens=None, initial_h=None, *, activations=None
 
     def cell(layer):
         def step(moment, states):
-            return [layer.activations[0](call("Add", moment, _linear(states[0], layer.r, layer.rb)))]
+            return [layer.activations[0](add(moment, _linear(states[0], layer.r, layer.rb)))]
 
         return step
 
@@ -143,14 +144,14 @@ def GRU(x, w, r, b=None, sequence_lens=None, initial_h=None, *, activations=None
         def step(moment, states):
             before = states[0]
             gates, hidden = split_axis(moment, sizes, 2)
-            gates = layer.activations[0](call("Add", gates, _linear(before, to_gates, gates_bias)))
+            gates = layer.activations[0](add(gates, _linear(before, to_gates, gates_bias)))
             update, reset = _parts(gates, 2)
             if linear_before_reset:
                 recurrent = call("Mul", reset, _linear(before, to_hidden, hidden_bias))
             else:
                 recurrent = _linear(call("Mul", reset, before), to_hidden, hidden_bias)
-            hidden = layer.activations[1](call("Add", hidden, recurrent))
-            return [call("Add", hidden, call("Mul", update, call("Sub", before, hidden)))]
+            hidden = layer.activations[1](add(hidden, recurrent))
+            return [add(hidden, call("Mul", update, call("Sub", before, hidden)))]
 
         return step
 
@@ -164,8 +165,8 @@ def LSTM(x, w, r, b=None, sequence_lens=None, initial_h=None, initial_c=None, p=
     _refuse_clip(clip)
     defaults = ["Sigmoid", "Tanh", "Tanh"]
     functions = _activations(activations, activation_alpha, activation_beta, defaults, w.shape[0])
-    usual = activations is None or [name.lower() for name in activations] == ["sigmoid", "tanh", "tanh"] * w.shape[0]
-    if usual and p is None and not input_forget:
+    attributes = {"activations": activations, "input_forget": input_forget}
+    if usual_lstm(attributes, w.shape[0]) and p is None:
         w, r, b = _reordered(w, 1, 4), _reordered(r, 1, 4), None if b is None else _reordered(b, 1, 8)
         cell = _lstm_unit
     elif w.shape[0] > 1 and p is not None:
@@ -179,9 +180,11 @@ def LSTM(x, w, r, b=None, sequence_lens=None, initial_h=None, initial_c=None, p=
 
 
 def _reordered(weights: Value, axis: int, blocks: int) -> Value:
-    """From ONNX's order of gates to LSTMUnit's: input, forget, output, cell. At load where the weights are constant."""
+    """From ONNX's order of gates to LSTMUnit's. At load where the weights are constant, or kept so."""
+    if weights.held is not None:
+        return weights
     parts = split_axis(weights, [weights.shape[axis] // blocks] * blocks, axis)
-    order = [gate + first for first in range(0, blocks, 4) for gate in (0, 2, 1, 3)]
+    order = [gate + first for first in range(0, blocks, 4) for gate in LSTM_GATES]
     return concat([parts[i] for i in order], axis)
 
 
@@ -189,7 +192,7 @@ def _lstm_unit(layer):
     time = layer.w.graph.constant(0, "int32", host=True)
 
     def step(moment, states):
-        gates = call("Add", moment, _linear(states[0], layer.r, layer.rb))
+        gates = add(moment, _linear(states[0], layer.r, layer.rb))
         results = [(state.shape, state.dtype) for state in states]
         found = calls("LSTMUnit", [*states, gates, time], results, sequence_lengths=0)
         layer.w.graph.dangling.update((state.blob, state.shape) for state in found)
@@ -203,17 +206,17 @@ def _lstm_composed(layer, p, input_forget):
     peepholes = split_axis(reshape(p, (p.size,)), [layer.hidden] * 3, 0) if p is not None else None
 
     def peeped(gate, index, memory):
-        return gate if peepholes is None else call("Add", gate, call("Mul", memory, peepholes[index]))
+        return gate if peepholes is None else add(gate, call("Mul", memory, peepholes[index]))
 
     def step(moment, states):
         memory = states[1]
-        enter, leave, forget, fresh = _parts(call("Add", moment, _linear(states[0], layer.r, layer.rb)), 4)
+        enter, leave, forget, fresh = _parts(add(moment, _linear(states[0], layer.r, layer.rb)), 4)
         enter = sigma(peeped(enter, 0, memory))
         if input_forget:
             forget = call("Sub", constant(enter, 1), enter)
         else:
             forget = sigma(peeped(forget, 2, memory))
-        memory = call("Add", call("Mul", forget, memory), call("Mul", enter, tanh_in(fresh)))
+        memory = add(call("Mul", forget, memory), call("Mul", enter, tanh_in(fresh)))
         leave = sigma(peeped(leave, 1, memory))
         return [call("Mul", leave, tanh_out(memory)), memory]
 

@@ -55,7 +55,17 @@ def _reduce(op, x, axes, keepdims, noop_with_empty_axes):
         return x
     if x.size == 0:
         return _of_nothing(op, x, axes, keepdims)
+    if op == "ReduceMean" and len(axes) == 1 and axes[0] < x.rank - 1 and x.dtype == "float32":
+        return _mean_of_rows(x, axes[0], _reduced(x, axes, keepdims))
     return call(op, x, shape=_reduced(x, axes, keepdims), axes=axes, keepdims=keepdims)
+
+
+def _mean_of_rows(x, axis, shape):
+    # workaround: Caffe2's ReduceMean over another axis than the last goes number by number, its AveragePool by rows
+    before, after = int(numpy.prod(x.shape[:axis], dtype=int)), int(numpy.prod(x.shape[axis + 1 :], dtype=int))
+    rows = reshape(x, (before, x.shape[axis], after))
+    mean = call("AveragePool", rows, shape=(before, 1, after), kernels=[x.shape[axis]], order="NHWC")
+    return reshape(mean, shape)
 
 
 def ReduceL1(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):

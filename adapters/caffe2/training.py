@@ -148,7 +148,7 @@ class Optimiser:
             gradient = self._regularised(parameter, gradients[parameter.blob])
             # Caffe2 writes the step over the gradient, which parameters that are only added have in common
             step = self._graph.blob("step") if shared else gradient
-            velocity = self._keep("velocity", numpy.zeros(parameter.shape))
+            velocity = self._keep("velocity", numpy.zeros(self._graph.shapes[parameter.blob]))
             self._add("MomentumSGDUpdate", [gradient, velocity, rate, parameter.blob],
                       [step, velocity, parameter.blob], momentum=float(alpha), nesterov=int(nesterov))  # fmt: skip
 
@@ -162,8 +162,8 @@ class Optimiser:
         self._special = {0: {iteration: numpy.array([_NEVER])}, 1: {iteration: numpy.array([0])}}
         for parameter in parameters:
             gradient = self._regularised(parameter, gradients[parameter.blob])
-            first = self._keep("first_moment", numpy.zeros(parameter.shape))
-            second = self._keep("second_moment", numpy.zeros(parameter.shape))
+            first = self._keep("first_moment", numpy.zeros(self._graph.shapes[parameter.blob]))
+            second = self._keep("second_moment", numpy.zeros(self._graph.shapes[parameter.blob]))
             self._add("Adam", [parameter.blob, first, second, gradient, rate, iteration],
                       [parameter.blob, first, second], beta1=float(alpha), beta2=float(beta),
                       epsilon=float(self._attributes["epsilon"]))  # fmt: skip
@@ -181,7 +181,7 @@ class Optimiser:
                       gamma=float(decay), power=1.0)  # fmt: skip
         for parameter in parameters:
             gradient = self._regularised(parameter, gradients[parameter.blob])
-            squares = self._keep("squares", numpy.zeros(parameter.shape))
+            squares = self._keep("squares", numpy.zeros(self._graph.shapes[parameter.blob]))
             self._add("Adagrad", [parameter.blob, squares, gradient, rate], [parameter.blob, squares],
                       epsilon=float(self._attributes["epsilon"]))  # fmt: skip
         if decay:
