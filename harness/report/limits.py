@@ -128,7 +128,7 @@ def chart(tasks: Sequence[Task], seen: View, share: str) -> Any | None:
                 "task:N",
                 sort=list(dict.fromkeys(task.name for task in tasks)),
                 title=None,
-                axis=altair.Axis(labelLimit=190),
+                axis=altair.Axis(labelLimit=170),
             ),
             color=altair.Color(
                 "contestant:N",
