@@ -64,7 +64,7 @@ _FEATURES = {
 }  # fmt: skip
 
 #: A thread works for a network if it runs for at least this share of what the busiest thread runs.
-_WORKING = 0.05
+_WORKING = 0.25
 
 
 def facts(step: Callable[[], Any], synchronize: Callable[[], None], seconds: float = 0.05) -> Dict[str, Any]:

@@ -15,7 +15,7 @@ import pandas
 COMPUTE, MEMORY = "gemm", "stream"
 
 #: What shares one roof.
-_PLACE = ["device", "device_name", "threads", "precision"]
+_PLACE = ["device", "threads", "precision"]
 
 
 def fill(cells: pandas.DataFrame, idle: str) -> None:
@@ -30,12 +30,14 @@ def fill(cells: pandas.DataFrame, idle: str) -> None:
         "bytes_per_s": cells["traffic_bytes"].astype("float64") / seconds,
     }
     counted = cells["adapter"].ne(idle) & cells["clock_scope"].ne("cold")
+    # A CPU's name is each framework's own word for it; of GPUs there may be several.
+    card = cells["device_name"].where(cells["device"].ne("cpu"), "").fillna("")
     cells["flops_per_s"] = rates["flops_per_s"].where(counted)
     for model, rate, share in (
         (COMPUTE, "flops_per_s", "compute_share"),
         (MEMORY, "bytes_per_s", "memory_share"),
     ):
         roof = rates[rate].where(counted & cells["scenario"].eq("roof") & cells["model"].eq(model))
-        best = roof.groupby([cells[key].fillna("") if key == "device_name" else cells[key] for key in _PLACE])
+        best = roof.groupby([*(cells[key] for key in _PLACE), card])
         highest = best.transform("max") if len(cells) else roof
         cells[share] = (rates[rate] / highest).where(counted).astype("float64").replace(numpy.inf, numpy.nan)
