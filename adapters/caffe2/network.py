@@ -13,7 +13,7 @@ from ..kit.arrays import carrier
 from ..kit.interface import Network, Options, Unsupported
 from ..kit.lowering import lower
 from ..kit.program import Node, Program, Tensor
-from . import forms, ideep, settings
+from . import forms, fusion, ideep, settings
 from .graph import Graph, Value, masks, needed
 
 #: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP; asynchronous nets crash with it,
@@ -151,8 +151,16 @@ class Caffe2Network(Network):
 
         Raises `Unsupported` where Caffe2 has no such operator for the device.
         """
-        if self._lowered.graph.library == "ideep":
+        graph = self._lowered.graph
+        kept = {*graph.fed, *self._inputs.values(), *self._homes}
+        if graph.library == "ideep":
             operators = self._on_ideep(operators, results)
+            operators = (
+                operators if graph.training else fusion.fuse_convolutions(operators, kept | set(results.values()))
+            )
+        operators = fusion.in_place(operators, kept | set(results.values()))
+        for blob in {*_read_first(operators), *results.values()} & set(graph.fed) - set(self._blobs):
+            self._feed(blob, graph.fed[blob])
         net = caffe2_pb2.NetDef()
         net.name = name
         net.type = NET_TYPES[self._options.mode]
@@ -220,8 +228,7 @@ class InferenceNetwork(Caffe2Network):
         super().__init__(program, lowered, device, options)
         self._outputs = {tensor.name: lowered.blob(tensor.name) for tensor in program.outputs}
         operators = needed(lowered.graph.operators, list(self._outputs.values()))
-        for blob, array in lowered.graph.fed.items():
-            self._feed(blob, array)
+        operators = fusion.fold_normalization(lowered.graph, operators, set(self._outputs.values()))
         for blob in self._inputs.values():
             self._workspace.create_blob(blob)
         self._run = self._net("infer", operators, self._outputs).run
@@ -267,12 +274,10 @@ class TrainingNetwork(Caffe2Network):
         whole = self._forward_backward + self._optimiser.operators + updates
         if graph.library == "ideep":
             self._settle(whole)
-        for blob, array in graph.fed.items():
-            self._feed(blob, array)
         for blob in self._inputs.values():
             self._workspace.create_blob(blob)
         self.set_parameters({name: program.weights[name] for name in self._weights})
-        self._run = self._net("train", whole, {}).run
+        self._run = self._net("train", whole, {"loss": self._loss}).run
 
     def _settle(self, operators: List[Any]) -> None:
         """Let weights live on IDEEP that nothing else reads. SpatialBN there keeps ONNX's variance itself."""
