@@ -1,4 +1,4 @@
-"""Every number negated, [batch, 2**20]: one read and one write of memory each, the least that any pass over it costs."""
+"""Every number negated, [batch, 2**20]: one read and one write of memory each, the least that a pass over it costs."""
 
 from ._builder import Graph
 
