@@ -78,9 +78,10 @@ class Value:
     array: its content where that is known at load and never changes, else None.
     masked: whether the net trains, and this may hold rows of nothing but -inf, by a mask. held: a parameter's Value in
     the form in which it is kept. turned: (x, perm) of a transpose of x. product: (x, weight) of their product by FC.
+    source: what this is but another shape of. views: the other shapes of this.
     """
 
-    __slots__ = ("array", "blob", "dtype", "graph", "held", "masked", "product", "shape", "turned")
+    __slots__ = ("array", "blob", "dtype", "graph", "held", "masked", "product", "shape", "source", "turned", "views")
 
     def __init__(self, graph: Graph, blob: str, shape: Sequence[int], dtype: str, array: Any = None):
         self.graph = graph
@@ -92,6 +93,8 @@ class Value:
         self.held: Optional[Value] = None
         self.turned: Any = None
         self.product: Any = None
+        self.source: Optional[Value] = None
+        self.views: Dict[Tuple[int, ...], Value] = {}
         graph.shapes[blob] = self.shape
         if dtype in FLOATS:
             graph.floats.add(blob)
@@ -221,10 +224,19 @@ def reshape(x: Value, shape: Sequence[int], in_place: bool = False) -> Value:
     if in_place:
         x.graph.add("Reshape", [x], [x.blob, x.graph.blob("shape")], shape=list(shape))
         return Value(x.graph, x.blob, shape, x.dtype)
+    x = x.source or x
+    if shape not in x.views:
+        x.views[shape] = x if shape == x.shape else _reshaped(x, shape)
+        x.views[shape].source = x
+    return x.views[shape]
+
+
+def _reshaped(x: Value, shape: Tuple[int, ...]) -> Value:
     if x.rank == 0 and x.graph.training:
         # workaround: the gradient of Caffe2's Reshape does not reshape to rank 0; that of ExpandDims does
         x = call("ExpandDims", x, shape=(1,), dims=[0])
-        return reshape(x, shape)
+    if x.shape == shape:
+        return x
     return calls("Reshape", [x], [(shape, x.dtype), ((x.rank,), "int64")], shape=list(shape))[0]
 
 

@@ -20,8 +20,9 @@ DEVICE = core.DeviceOption(caffe2_pb2.IDEEP)
 #: too: its gradient goes to one of several equal elements, that of Caffe2's own MaxPool to each of them.
 _LIGHT = {"Relu", "MaxPool", "AveragePool", "SpatialBN", "Add", "Sum", "ReluGradient", "SpatialBNGradient"}
 
-#: Optimizers that go there with a parameter all of whose other readers are there.
-_UPDATES = {"WeightedSum", "MomentumSGDUpdate"}
+#: What updates a parameter, and goes there with one all of whose other readers are there: which of its operands is the
+#: gradient, which are kept beside the parameter, and which stay on the CPU.
+_UPDATES = {"WeightedSum": (0, (), ()), "MomentumSGDUpdate": (0, (1,), (2,)), "Adam": (3, (1, 2), (4, 5))}
 
 #: A product of matrices is worth the copies from this many multiplications on.
 _LARGE = 2**18
@@ -61,8 +62,7 @@ class Placed:
         result = caffe2_pb2.OperatorDef()
         result.CopyFrom(operator)
         for index, name in enumerate(operator.input):
-            # a learning rate stays on the CPU
-            stays = operator.type == "MomentumSGDUpdate" and index == 2
+            stays = index in _UPDATES.get(operator.type, ((), (), ()))[2]
             if (name in self._there) != (moved and not stays):
                 result.input[index] = self._copied(name, moved and not stays)
         if moved:
@@ -80,10 +80,10 @@ class Placed:
 
     def _straighten(self, operator: Any) -> None:
         """IDEEP's updates take numbers as they lie, and its convolutions leave gradients in blocks."""
-        gradient = self._straight(operator.input[0])
-        if operator.output[0] == operator.input[0]:
-            operator.output[0] = gradient
-        operator.input[0] = gradient
+        position = _UPDATES[operator.type][0]
+        before, after = operator.input[position], self._straight(operator.input[position])
+        operator.input[position] = after
+        operator.output[:] = [after if name == before else name for name in operator.output]
 
     def _matrices(self, operator: Any) -> List[str]:
         """The outputs of an operator on IDEEP whose elements lie in the order that their shape says."""
@@ -156,8 +156,8 @@ def homes(operators: List[Any], shapes: Shapes, fixed: Set[str], changing: Set[s
             (there if moved else elsewhere).update(changing.intersection([*operator.input, *operator.output]))
     found = there - elsewhere
     for operator in operators:
-        if operator.type == "MomentumSGDUpdate" and operator.input[3] in found:
-            found.add(operator.input[1])
+        if operator.type in _UPDATES and not found.isdisjoint(operator.input):
+            found.update(operator.input[index] for index in _UPDATES[operator.type][1])
     return found
 
 

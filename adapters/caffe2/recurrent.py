@@ -8,7 +8,7 @@ import numpy
 
 from ..kit.interface import Unsupported
 from .forms import LSTM_GATES, usual_lstm
-from .graph import Value, add, call, calls, concat, constant, reshape, scale, slice_axis, split_axis, transpose
+from .graph import Value, add, call, calls, concat, constant, fc, reshape, scale, slice_axis, split_axis, transpose
 
 _ACTIVATIONS = {
     "relu": lambda x, alpha, beta: call("Relu", x),
@@ -91,7 +91,8 @@ def _recurrent(cell, x, w, r, b, lengths, states, direction, activations, layout
         zero = constant(x, numpy.zeros((1, batch, layer.hidden)))
         now = [zero if state is None else slice_axis(state, 0, d, d + 1) for state in states]
         step = cell(layer)
-        moments = split_axis(_linear(x, layer.w, layer.wb), [1] * length, 0)
+        product = fc(reshape(x, (length * batch, x.shape[2])), layer.w, layer.wb)
+        moments = split_axis(reshape(product, (length, batch, layer.w.shape[0])), [1] * length, 0)
         found = [None] * length
         for t in range(length)[:: -1 if direction == "reverse" or d == 1 else 1]:
             now = step(moments[t], now)

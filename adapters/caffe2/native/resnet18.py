@@ -34,9 +34,9 @@ def _normalized(m: Model, x: str, name: str, values: int) -> str:
                    momentum=MOMENTUM, order="NCHW")  # fmt: skip
 
 
-def _conv(m: Model, x: str, name: str, side: int, kernel: int, stride: int, relu: bool = True) -> str:
+def _conv(m: Model, x: str, name: str, side: int, kernel: int, stride: int, relu: bool = True, **more) -> str:
     """side: of the image that it makes."""
-    window = {"kernel": kernel, "stride": stride, "pad": kernel // 2}
+    window = {"kernel": kernel, "stride": stride, "pad": kernel // 2, **more}
     if not m.training:
         weights = _folded(m, name)
         return m.conv_relu(x, *weights, **window) if relu else m.ideep("Conv", x, *weights, **window)
@@ -57,14 +57,15 @@ def _block(m: Model, x: str, name: str, side: int, stride: int, widened: bool) -
 
 
 def resnet18(m: Model, image: str) -> str:
-    x = _conv(m, m.to_ideep(image), "stem", 112, 7, 2)
+    x = _conv(m, m.to_ideep(image), "stem", 112, 7, 2, no_gradient_to_input=1)
     x = m.ideep("MaxPool", x, kernel=3, stride=2, pad=1)
     for stage in range(1, 5):
         for block in (1, 2):
             first = stage > 1 and block == 1
             x = _block(m, x, f"stage{stage}.block{block}", 112 >> stage, 2 if first else 1, first)
     x = m.cpu("AveragePool", m.to_cpu(x, image=True), kernel=7)
-    return m.fc(x, m.weight("classifier.weight"), m.weight("classifier.bias"))
+    fc = m.fc if m.training else m.large_fc
+    return fc(x, *(m.weight(f"classifier.{what}", fast=fc != m.fc) for what in ("weight", "bias")))
 
 
 def load(program: Program, device: str, options: Options) -> Network:
