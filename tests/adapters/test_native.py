@@ -33,12 +33,12 @@ def test_a_hand_written_network_trains_right_or_says_why_it_cannot(model: str, l
 
 @pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "fp32"])
 @pytest.mark.parametrize("model", ("lenet5", "encoder"))
-def test_a_precision_is_right_or_refused(model: str, precision: str, adapter: AdapterSpec, device: str, live) -> None:
+def test_a_precision_is_right_or_refused(model: str, precision: str, adapter: AdapterSpec, live) -> None:
     try:
         cell = live(model, "infer", precision=precision)
     except WorkerFailed as refused:
         assert refused.kind == "unsupported", refused.reason
-        assert precision not in adapter.precisions or precision == "tf32" or device == "cuda"
+        assert precision in refused.reason.lower() or precision not in adapter.precisions
         return
     infer.gate(cell)
     assert not cell.finding.reason
