@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import shutil
@@ -84,6 +85,12 @@ def _check_compiler(device: str) -> None:
         raise Unsupported(f"mode 'compiled' needs a C++ compiler, and none is here (looked for {', '.join(names)})")
 
 
+def _freeze_what_infers() -> None:
+    """Let torch.compile take the weights of whatever runs without gradients for constants, which they are."""
+    # As an option of one torch.compile it would reach the second half of the compiler only.
+    importlib.import_module("torch._inductor.config").freezing = True
+
+
 class _TorchNetwork(Network):
     """What inference and training have in common: the traced module and the way in and out of the device."""
 
@@ -107,13 +114,18 @@ class _TorchNetwork(Network):
 
     def describe(self) -> Dict[str, Any]:
         return {
-            "mode": self.options.mode,
-            "precision": self.options.precision,
-            "layout": "channels-first",
-            "calls": sum(node.op in ("call_function", "call_method") for node in self.module.graph.nodes),
+            "graph": {"eager": "eager", "compiled": "torch.compile", "cudagraphs": "CUDA graph"}[self.options.mode],
+            "layout": "NHWC" if self.channels_last else "NCHW",
+            **self._operators(),
             "fused": {op: sum(node.op == op for node in self._lowered.nodes) for op in FUSED},
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            **settings.pins(),
         }
+
+    def _operators(self) -> Dict[str, int]:
+        """How many calls of torch an inference is. What a compiler makes of them, or a backward pass, nobody knows yet."""
+        if self.options.mode == "compiled" or self.program.training:
+            return {}
+        return {"operators": sum(node.op in ("call_function", "call_method") for node in self.module.graph.nodes)}
 
     def close(self) -> None:
         self.module = self._forward = None
@@ -146,6 +158,7 @@ class _TorchNetwork(Network):
         if not program.training:
             fold(self.module)
         if self.options.mode == "compiled":
+            _freeze_what_infers()
             self._forward = torch.compile(self.module, fullgraph=True, dynamic=False, options=self._compiler())
         else:
             overwrite(self.module)

@@ -65,18 +65,26 @@ def _compiler_is_loose() -> bool:
     return compiler is not None and bool(compiler.use_fast_math or compiler.cpp.enable_unsafe_math_opt_flag)
 
 
-def describe() -> Dict[str, Any]:
-    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    facts = {
+def pins() -> Dict[str, Any]:
+    """What frameworks set differently if left alone, as it is now."""
+    cudnn = torch.backends.cudnn
+    return {
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "flush_denormals": flushes_denormals(),
-        "tf32": cuda.allow_tf32 or cudnn.allow_tf32,
+        "tf32": torch.backends.cuda.matmul.allow_tf32 or cudnn.allow_tf32,
         "autotune": cudnn.benchmark,
         "cudnn": cudnn.is_available() and cudnn.enabled and cudnn.version(),
         "deterministic": torch.are_deterministic_algorithms_enabled() or cudnn.deterministic,
         "fast_math": _compiler_is_loose(),
+    }
+
+
+def describe() -> Dict[str, Any]:
+    """The pins, and how this torch was built."""
+    facts = {
+        **pins(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
         "mkldnn_version": re.findall(r"MKL-DNN v([\d.]+)", torch.__config__.show()),
         "mkl": torch.backends.mkl.is_available(),

@@ -169,8 +169,7 @@ class HandWritten(Network):
         return {
             "graph": "eager",
             "layout": "NHWC" if self.channels_last else "NCHW",
-            "modules": sum(1 for _ in self.module.modules()),
-            **settings.describe(),
+            **settings.pins(),
         }
 
     def close(self) -> None:

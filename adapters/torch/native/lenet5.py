@@ -28,4 +28,4 @@ class LeNet5(nn.Module):
 
 
 def load(program: Program, device: str, options: Options) -> Network:
-    return HandWritten(program, device, options, LeNet5(), direct, sgd)
+    return HandWritten(program, device, options, LeNet5(), direct, sgd, channels_last=True)
