@@ -41,7 +41,7 @@ def plan(program: Program) -> Dict[str, Form]:
         shape, found = program.tensors[name].shape, readers.get(name, [])
         if len(shape) == 2 and found and all(_multiplies(program, node, index) for node, index in found):
             forms[name] = Form(shape[::-1], numpy.transpose, numpy.transpose)
-        elif len(found) == 1 and shape[0] == 1 and _steers_gates(*found[0]):
+        elif len(found) == 1 and shape[:1] == (1,) and _steers_gates(*found[0]):
             forms[name] = _gates(shape, 8 if found[0][1] == 3 else 4)
     return forms
 
