@@ -122,7 +122,7 @@ class _TorchNetwork(Network):
         }
 
     def _operators(self) -> Dict[str, int]:
-        """How many calls of torch an inference is. What a compiler makes of them, or a backward pass, nobody knows yet."""
+        """How many calls of torch an inference is; unknown where a compiler or a backward pass makes others of them."""
         if self.options.mode == "compiled" or self.program.training:
             return {}
         return {"operators": sum(node.op in ("call_function", "call_method") for node in self.module.graph.nodes)}
