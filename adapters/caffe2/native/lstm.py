@@ -31,13 +31,6 @@ def _gates(m: Model, name: str, blobs: list) -> list:
     )
 
 
-def _from_state(m: Model, state: str, weight: str, bias: str, shape: tuple) -> str:
-    """IDEEP's gradient of a product with so few rows is no faster than MKL's, its product is."""
-    if m.training or m.cuda:
-        return m.cpu("FC", state, weight, bias, axis=2)
-    return m.reshaped(m.large_fc(state, weight, bias, axis=2), *shape)
-
-
 def lstm(m: Model, tokens: str) -> str:
     batch, length = m.program.inputs[0].shape
     hidden = m.program.weights["embedding"].shape[1]
@@ -51,7 +44,7 @@ def lstm(m: Model, tokens: str) -> str:
     m.constant("time", numpy.array(0, numpy.int32))
     state = cell = m.constant("zero", numpy.zeros((1, batch, hidden), numpy.float32))
     for moment in moments:
-        gates = m.cpu("Sum", _from_state(m, state, state_to_gates, state_bias, (1, batch, 4 * hidden)), moment)
+        gates = m.cpu("Sum", m.small_fc(state, state_to_gates, state_bias, (1, batch, 4 * hidden)), moment)
         outputs = [m.new("state"), m.new("cell")]
         m.cpu("LSTMUnit", state, cell, gates, "time", outputs=outputs, sequence_lengths=0)
         state, cell = outputs
