@@ -1,6 +1,6 @@
 """Activations and sums that write over their input, as hand-written torch does where nothing else reads it.
 
-Only over what a convolution, a normalisation or a sum has just made: none of them needs its result for its own
+Only over what a product, a normalisation or a sum has just made: none of them needs its result for its own
 backward pass. (Were one of them to, autograd would raise; it never computes on data that has been overwritten.)
 """
 
@@ -19,6 +19,9 @@ _MAKERS = {
     torch.conv_transpose1d,
     torch.conv_transpose2d,
     torch.conv_transpose3d,
+    torch.addmm,
+    torch.mm,
+    F.linear,
     F.batch_norm,
     operator.add,
 }
@@ -50,6 +53,9 @@ def _is_spare(value, user: fx.Node) -> bool:
     if not isinstance(value, fx.Node) or len(value.users) != 1:
         return False
     made = value.target in _MAKERS or (value.op, value.target) == ("call_method", "add_")
+    if value.target is F.linear and value.meta["tensor"].ndim != 2:
+        # It is a view then, and autograd pays for what is written over a view.
+        return False
     mine, result = value.meta.get("tensor"), user.meta.get("tensor")
     same = mine is not None and result is not None and (mine.shape, mine.dtype) == (result.shape, result.dtype)
     # x + x reads its one argument twice.

@@ -49,23 +49,32 @@ class Optimizer:
         self.steps += 1
 
     def apply(self, gradients: Sequence[torch.Tensor]) -> None:
-        """Finish it. Call under no_grad; the gradients may be overwritten."""
-        gradients = [
-            gradient if gradient.stride() == strides else torch.empty_like(parameter).copy_(gradient)
-            for gradient, strides, parameter in zip(gradients, self._strides, self.parameters)
-        ]
+        """Finish it. Call under no_grad."""
+        kept = zip(gradients, self.parameters, self._strides)
+        self.update([g if g.stride() == strides else _laid_out(g, like) for g, like, strides in kept])
+
+    def update(self, gradients: Tensors) -> None:
+        """The formula. Each gradient lies in memory as its parameter does: torch's kernels do not look."""
         if len(self._groups) == 1:
-            return self.update(self.parameters, gradients, *self.slots)
+            return self.step(self.parameters, gradients, *self.slots)
         for group in self._groups:
-            self.update(*[[tensors[i] for i in group] for tensors in (self.parameters, gradients, *self.slots)])
+            self.step(*[[tensors[i] for i in group] for tensors in (self.parameters, gradients, *self.slots)])
 
     def coefficient(self, step: int) -> float:
         """The number, where T is `step`."""
         raise NotImplementedError
 
-    def update(self, parameters: Tensors, gradients: Tensors, *slots: Tensors) -> None:
-        """Do a step on tensors of one element type. Each gradient lies in memory as its parameter does."""
+    def step(self, parameters: Tensors, gradients: Tensors, *slots: Tensors) -> None:
+        """The formula on tensors of one element type."""
         raise NotImplementedError
+
+
+def _laid_out(gradient: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A gradient that lies in memory as another tensor does; strides of axes of one element mean nothing."""
+    axes = [i for i, extent in enumerate(like.shape) if extent > 1]
+    if all(gradient.stride(i) == like.stride(i) for i in axes):
+        return gradient
+    return torch.empty_like(like).copy_(gradient)
 
 
 def _by_type(tensors: Tensors) -> Dict[torch.dtype, List[int]]:
@@ -82,7 +91,7 @@ class Momentum(Optimizer):
     def coefficient(self, step):
         return self.attributes["beta"] if step > 0 else 1.0
 
-    def update(self, parameters, gradients, velocity):
+    def step(self, parameters, gradients, velocity):
         alpha, beta, nesterov = self.attributes["alpha"], self.attributes["beta"], self.attributes["mode"] == "nesterov"
         if beta != 1 and (self.captured or not alpha):
             # A replayed step cannot be told that it is the first, and torch's has no beta without an alpha.
@@ -120,7 +129,7 @@ class Adam(Optimizer):
         alpha, beta = self.attributes["alpha"], self.attributes["beta"]
         return self.rate * (1 - beta**step) ** 0.5 / (1 - alpha**step)
 
-    def update(self, parameters, gradients, mean, square):
+    def step(self, parameters, gradients, mean, square):
         torch._fused_adam_(
             parameters, gradients, mean, square, [], [self.forever] * len(parameters), lr=self.number,
             beta1=self.attributes["alpha"], beta2=self.attributes["beta"], weight_decay=self.norm,
@@ -136,7 +145,7 @@ class Adagrad(Optimizer):
     def coefficient(self, step):
         return step + 1.0 if self.attributes["decay_factor"] else 1.0
 
-    def update(self, parameters, gradients, square):
+    def step(self, parameters, gradients, square):
         torch._fused_adagrad_(
             parameters, gradients, square, [self.number] * len(parameters), lr=self.rate,
             lr_decay=self.attributes["decay_factor"], weight_decay=self.norm, eps=self.attributes["epsilon"],
