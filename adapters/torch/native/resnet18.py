@@ -101,4 +101,6 @@ def variance(norm: nn.BatchNorm2d, factor: float) -> Weight:
 
 
 def load(program: Program, device: str, options: Options) -> Network:
-    return HandWritten(program, device, options, ResNet18(), weights, sgd, fold, channels_last=True)
+    # On a CPU, BatchNorm2d sums its statistics up inexactly if channels come last: they would fail the gate.
+    channels_last = device != "cpu" or program.training is None
+    return HandWritten(program, device, options, ResNet18(), weights, sgd, fold, channels_last)
