@@ -110,7 +110,7 @@ class HandWritten(Network):
 
     def stage(self, arrays: Dict[str, numpy.ndarray]) -> List[torch.Tensor]:
         settings.use(self.options)
-        return [self._staged(torch.from_numpy(numpy.array(arrays[name]))) for name in self.names]
+        return [self._staged(torch.tensor(arrays[name])) for name in self.names]
 
     def _staged(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.to(self.device)
