@@ -344,8 +344,7 @@ def _write_measured_cell(journal: Journal, what: dict[str, Any], comparison: str
         "working_threads": what["threads"],
         "cpu_features": ["avx2", "fma"],
         "variables": {"OMP_NUM_THREADS": str(what["threads"])},
-        "flushes_denormals": adapter != "mxnet",
-        "network": {"graph": "eager", "layout": "NCHW", "operators": 12},
+        "network": {"graph": "eager", "layout": "NCHW", "operators": 12, "flush_denormals": adapter != "mxnet"},
     }
     memory = [
         {"source": "floor", "bytes": 4_000_000, "means": "must exist at one moment (Conv c1)"},

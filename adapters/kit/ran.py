@@ -78,7 +78,6 @@ def facts(step: Callable[[], Any], synchronize: Callable[[], None], seconds: flo
         "cpu_features": _features(),
         "affinity": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "variables": _variables(),
-        "flushes_denormals": _flushes_denormals(),
     }
 
 
@@ -190,10 +189,3 @@ def _variables() -> Dict[str, str]:
         for name, value in sorted(os.environ.items())
         if name.startswith(_VARIABLES)
     }
-
-
-def _flushes_denormals() -> bool:
-    """Whether the thread that calls the framework turns numbers too small for a normal float32 into 0."""
-    import numpy
-
-    return bool((numpy.full(16, 1e-38, numpy.float32) * numpy.float32(0.1) == 0).all())

@@ -68,11 +68,16 @@ def _line(key: tuple[str, str, str], rows: list[Row], build: Row) -> Ran:
         more_pools=any(_more(row, (one.get("pools") or {}).values()) for row, one in zip(rows, facts, strict=True)),
         graph=_words(one.get("graph") for one in networks),
         layout=_words(one.get("layout") for one in networks),
-        denormals=_words(one.get("flushes_denormals") for one in facts),
-        tf32=_words([build.get("tf32"), *(one.get("tf32") for one in networks)]),
+        denormals=_words(_told(build, networks, "flush_denormals")),
+        tf32=_words(_told(build, networks, "tf32")),
         libraries=", ".join(dict.fromkeys(name for one in facts for name in one.get("libraries") or {})),
         details=_details(facts, networks, pools),
     )
+
+
+def _told(build: Row, networks: list[Row], setting: str) -> list[Any]:
+    """What a framework and its networks say of a setting. Threads that only call a framework may be set otherwise."""
+    return [build.get(setting), *(one.get(setting) for one in networks)]
 
 
 def _more(row: Row, counts: Iterable[int | None]) -> bool:
