@@ -119,6 +119,11 @@ class LiveCell:
         assert self.worker is not None
         return self.worker.ask(do, self.timeout, network=self.network, **arguments)
 
+    def ask_steps(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Ask its worker to run steps of what the cell is about, on the workload's inputs, by its clock."""
+        about = {"what": self.cell.purpose, "scope": self.cell.clock_scope, "inputs": str(self.workload.inputs())}
+        return self.ask(do, **about, **arguments)
+
     def load(self, options: dict[str, Any]) -> dict[str, Any]:
         """Write the bundle and have the worker lower it; operators that it refuses take their other way."""
 

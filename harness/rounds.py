@@ -57,13 +57,8 @@ class Rounds:
         after: int | None = None
         begin = time.monotonic()
         while after is None and (len(times) < 3 or time.monotonic() - begin < self.settings.warm_up_seconds):
-            reply = one.ask(
-                "warm_up",
-                what=one.cell.purpose,
-                scope=one.cell.clock_scope,
-                inputs=str(one.workload.inputs()),
-                budget_ns=int(min(_SLICE_SECONDS, self.settings.warm_up_seconds) * 1e9),
-            )
+            budget = min(_SLICE_SECONDS, self.settings.warm_up_seconds)
+            reply = one.ask_steps("warm_up", budget_ns=int(budget * 1e9))
             times += reply["ns"]
             after = settling.settled_after(times)
         one.settled = after is not None
@@ -126,14 +121,8 @@ class Rounds:
 
     def _take_turn(self, one: LiveCell, number: int, order: int) -> None:
         before = self._meter.read()
-        reply = one.ask(
-            "turn",
-            what=one.cell.purpose,
-            scope=one.cell.clock_scope,
-            inputs=str(one.workload.inputs()),
-            repetitions=one.repetitions,
-            budget_ns=int(self.settings.turn_seconds * 1e9),
-        )
+        budget = int(self.settings.turn_seconds * 1e9)
+        reply = one.ask_steps("turn", repetitions=one.repetitions, budget_ns=budget)
         reply["joules"] = self._meter.difference(before, self._meter.read())
         one.tally.add(number, reply)
         self._write(one, number, order, "timed", reply)

@@ -256,9 +256,7 @@ class Runner:
         one.facts["ran"] = {**reply["facts"], "network": reply["network"]}
 
     def _measure_memory(self, one: LiveCell) -> None:
-        inputs = str(one.workload.inputs())
-        what, scope = one.cell.purpose, one.cell.clock_scope
-        one.peaks = one.ask("memory", what=what, scope=scope, inputs=inputs, steps=_MEMORY_STEPS)
+        one.peaks = one.ask_steps("memory", steps=_MEMORY_STEPS)
         if one.cell.device == "cuda" and one.worker is not None:
             one.peaks["device_bytes"], one.facts["device_memory"] = self._nvml.process_bytes(one.worker.process.pid)
 

@@ -51,6 +51,19 @@ def configure(device, options):
     tf.config.experimental.enable_tensor_float_32_execution(options.precision == "tf32")
 
 
+def memory(device):
+    """Bytes by TensorFlow's own allocator on a device of `DEVICES`; it counts on GPUs only."""
+    if device == DEVICES["cpu"]:
+        return {}
+    info = tf.config.experimental.get_memory_info(device[1:])
+    return {"allocated_bytes": int(info["current"]), "peak_bytes": int(info["peak"])}
+
+
+def reset_peak(device):
+    if device != DEVICES["cpu"]:
+        tf.config.experimental.reset_memory_stats(device[1:])
+
+
 def facts():
     """The build and its settings; threads are 0 until `configure` has set them."""
     build = dict(tf.sysconfig.get_build_info())

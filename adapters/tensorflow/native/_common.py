@@ -114,14 +114,10 @@ class NativeNetwork(Network):
             self.optimizer.reset()
 
     def memory(self):
-        if self.on_cpu:
-            return {}
-        info = tf.config.experimental.get_memory_info(self.device[1:])
-        return {"allocated_bytes": int(info["current"]), "peak_bytes": int(info["peak"])}
+        return settings.memory(self.device)
 
     def reset_peak(self):
-        if not self.on_cpu:
-            tf.config.experimental.reset_memory_stats(self.device[1:])
+        settings.reset_peak(self.device)
 
     def describe(self):
         function = self.forward if self.program.training is None else self.step
