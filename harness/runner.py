@@ -167,6 +167,7 @@ class Runner:
                     workloads[cell.purpose, cell.batch] = workload
                     self._describe(cell, workload)
                 workload = workloads[cell.purpose, cell.batch]
+                workload.cost_in(cell.precision)  # a precision that is not defined for it is refused here
             except HarnessError as error:
                 self._refuse(comparison, error)
                 continue
@@ -342,7 +343,7 @@ class Runner:
         self._write(one.cell, one.workload, one.status or "ok", facts)
 
     def _write(self, cell: Cell, workload: Workload | None, status: str, facts: dict[str, Any]) -> None:
-        about = _about(workload) if workload else {}
+        about = _about(cell, workload) if workload else {}
         identity = {"cell": cell.id, "comparison": cell.comparison, **asdict(cell)}
         self.journal.append("cell", **identity, **about, status=status, **facts)
         self._settled.add(cell.id)
@@ -373,8 +374,8 @@ def _memory_of(one: LiveCell) -> dict[str, Any]:
     }
 
 
-def _about(workload: Workload) -> dict[str, Any]:
-    cost = workload.cost
+def _about(cell: Cell, workload: Workload) -> dict[str, Any]:
+    cost = workload.cost_in(cell.precision)
     return {
         "model_sha256": workload.model.sha256,
         "flops": cost.flops,

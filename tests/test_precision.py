@@ -58,3 +58,10 @@ def test_more_is_allowed_in_a_lower_precision_but_never_another_model(precision)
     finding = Finding(precision=precision)
     assert FLOOR < finding.allows(0.0) <= finding.allows(1e-3) <= REDUCED_LIMIT
     assert finding.allows(0.0) >= EPSILONS[precision]
+
+
+def test_in_half_the_bits_about_half_the_bytes_move(workload) -> None:
+    assert workload.cost_in("fp32") is workload.cost
+    half, whole = workload.cost_in("fp16"), workload.cost
+    assert 0.45 < half.traffic_bytes / whole.traffic_bytes < 0.75
+    assert half.weight_bytes * 2 == whole.weight_bytes

@@ -222,3 +222,18 @@ def test_a_framework_that_says_it_is_done_before_it_is_shows_no_time(tmp_path, m
     assert found.loc["lying"].status == "wrong" and pandas.isna(found.loc["lying"].median_ns)
     assert "returns before the work is done" in found.loc["lying"].reason
     assert found.loc["honest"].status == "ok"
+
+
+def test_a_precision_that_is_not_defined_for_training_is_refused_and_the_others_go_on(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    arguments = command(tmp_path, "honest")
+    suite = tmp_path / "suite.toml"
+    training = '\n[[comparisons]]\nscenario = "train"\nmodels = ["mlp"]\nbatches = [1]\nprecisions = ["bf16"]\n'
+    suite.write_text(suite.read_text() + training)
+    done = run([*arguments, "--scenarios", "infer,train", "--batch", "1"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    frame = harness.load(tmp_path / "runs" / "test").cells
+    refused = frame[frame.scenario == "train"]
+    assert len(refused) and (refused.status == "unsupported").all()
+    assert refused.reason.str.contains("training in bf16 is not defined").all()
+    assert cells(tmp_path / "runs" / "test").loc["honest"].status == "ok"

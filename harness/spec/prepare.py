@@ -55,6 +55,11 @@ class Workload:
         self._key = _digest(source.sha256, purpose, batch, seed, sorted(self.shapes.items()), _code())
         self._lock = threading.RLock()
 
+    def cost_in(self, wanted_precision: str) -> Cost:
+        """What it needs in a precision. Raises HarnessError where that is not defined."""
+        program = precision.in_precision(self.program, wanted_precision)
+        return self.cost if program is self.program else cost(program)
+
     def bundle(self, operators: Collection[str] | None, wanted_layout: str, wanted_precision: str = "fp32") -> Bundle:
         """The bundle for an adapter that lowers these operators (None, or "*" among them: all) in this layout and
         precision."""
