@@ -30,6 +30,8 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 #: The precisions in which a Program's own tensors are shorter than float32.
 SHORT = ("bf16", "fp16")
 
+PRECISIONS = ("fp32", "tf32", *SHORT)
+
 _DENORMALS, _SPINNING = "session.set_denormal_as_zero", "session.intra_op.allow_spinning"
 
 #: Settings by which results would be approximated; all are off by default.
@@ -50,6 +52,8 @@ def check_options(device: str, options: Options) -> None:
         raise Unsupported(f"this build of ONNX Runtime lacks {PROVIDERS[device]}; use the {device} environment")
     if options.mode not in LEVELS:
         raise Unsupported(f"ONNX Runtime has no mode {options.mode!r}; it has {', '.join(LEVELS)}")
+    if options.precision not in PRECISIONS:
+        raise Unsupported(f"ONNX Runtime has no precision {options.precision!r}; it has {', '.join(PRECISIONS)}")
     if options.precision == "tf32" and device != "cuda":
         raise Unsupported("precision 'tf32' exists on cuda only")
     if options.precision in SHORT and device == "cpu":
