@@ -138,7 +138,8 @@ class _TorchNetwork(Network):
         return self._placed(tensor.name, to_tensor(array, torch_type(tensor.dtype), self.device))
 
     def _placed(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if name in self.channels_last else x
+        # `contiguous` leaves a tensor of one channel as it is, and a convolution would take it for channels first.
+        return x.to(memory_format=torch.channels_last) if name in self.channels_last else x
 
     def _tracer(self) -> Tracer:
         return Tracer(self.device, self.options.mode)
