@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.commands import check, conformance, doctor, env, listing, model, report, run
+from harness.commands import check, conformance, doctor, env, listing, model, report, rosetta, run
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(run.run)
 app.command()(report.report)
 app.command()(check.check)
 app.command()(conformance.conformance)
+app.command()(rosetta.rosetta)
 app.add_typer(model.app, name="model")
 app.add_typer(env.app, name="env")
 app.add_typer(listing.app, name="list")

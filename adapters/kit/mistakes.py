@@ -1,0 +1,84 @@
+"""Make one planted mistake of a framework's user and write down what the user would have seen.
+
+    python mistakes.py FILE NAME REPORT
+
+FILE is the framework's `rosetta/mistakes.py`, NAME one of its functions. Such a function is a generator: what it does
+before its first `yield` builds the net, what comes after it runs it for the first time, what comes after a second one
+happens later. The report is a JSON file, written anew at each of these moments, so that a process that dies has said
+how far it came:
+
+    moment: "build", "first run", "later", or "never" once all has passed without an exception
+    exception: the type's name, or null
+    message: of the exception
+    traceback: as Python would print it to the user, without the frames of this file
+    frames: [[file, line], ...] outermost first, those of causes included
+    warnings: what Python's warnings said
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import warnings
+
+MOMENTS = ("build", "first run", "later")
+
+
+def main(file, name, report):
+    said = {"moment": MOMENTS[0], "exception": None, "message": "", "traceback": "", "frames": [], "warnings": []}
+
+    def write():
+        with open(report + ".part", "w") as out:
+            json.dump(said, out)
+        os.replace(report + ".part", report)
+
+    def warned(message, category, filename, lineno, file=None, line=None):
+        said["warnings"].append(str(message))
+        write()
+
+    write()
+    function = getattr(_module(file), name)
+    warnings.showwarning = warned
+    try:
+        moments = function()
+        for moment in MOMENTS[1:]:
+            next(moments)
+            said["moment"] = moment
+            write()
+        for _ in moments:
+            pass
+    except StopIteration:
+        pass
+    except Exception as error:
+        said.update(_seen(error, file))
+        write()
+        return
+    said["moment"] = "never"
+    write()
+
+
+def _module(file):
+    spec = importlib.util.spec_from_file_location("mistakes", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mistakes"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _seen(error, file):
+    """What the user sees of an exception: all but this file's own frames."""
+    outer = error.__traceback__
+    while outer is not None and outer.tb_frame.f_code.co_filename != file:
+        outer = outer.tb_next
+    error = error.with_traceback(outer)
+    frames, one = [], error
+    while one is not None:
+        frames = [[frame.filename, frame.lineno] for frame in traceback.extract_tb(one.__traceback__)] + frames
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return {"exception": type(error).__name__, "message": str(error), "traceback": text, "frames": frames}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

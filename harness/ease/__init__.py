@@ -1,0 +1,2 @@
+"""Ease of use, measured: programs that do the same in every framework, mistakes that a user makes, what it takes to get
+started, and what an adapter needed. Every figure is computed from something that was run or parsed."""

@@ -1,0 +1,242 @@
+"""Planted mistakes: make each in a framework's environment, and judge by rules what its user would have seen.
+
+A framework's mistakes stand in `rosetta/mistakes.py` of its adapter, a generator function each (`adapters/kit/
+mistakes.py` says how it is run). The faulty line ends with the comment `# planted`. What cannot be expressed in a
+framework stands in its dictionary CANNOT, with the reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import signal
+import subprocess
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.adapters import AdapterSpec
+from harness.ease.programs import folder_of
+from harness.environments import Environment
+from harness.errors import HarnessError
+from harness.paths import ADAPTERS
+from harness.worker import worker_variables
+
+#: When a mistake is noticed; "never" for one that nothing is said about.
+MOMENTS = ("build", "first run", "later", "never")
+
+#: What the user gets: an exception, a warning that is about it, a process that dies, or nothing. `cannot`: the mistake
+#: cannot be made in this framework; `unwritten`: its adapter lacks it.
+WAYS = ("exception", "warning", "death", "silence", "cannot", "unwritten")
+
+#: Python since 3.11 marks the place in a quoted line; earlier versions do not, and must not look terser for it.
+_MARKS = re.compile(r"^\s*[~^]+\s*$")
+
+_PLANTED = "# planted"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake and its rules; mistakes.toml describes the fields."""
+
+    name: str
+    title: str
+    purpose: str
+    about: str
+    names: re.Pattern[str]
+    expected: re.Pattern[str] | None = None
+    got: re.Pattern[str] | None = None
+
+
+@dataclass
+class Seen:
+    """What the user sees. code: how the process ended, negative for a signal. printed: its output besides."""
+
+    moment: str
+    exception: str | None = None
+    message: str = ""
+    traceback: str = ""
+    frames: list[tuple[str, int]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    printed: str = ""
+    code: int = 0
+
+
+@dataclass
+class Diagnosis:
+    """How well a framework told its user of a mistake.
+
+    way, moment: see WAYS and MOMENTS. names_operator, names_line: whether the message names what is at fault, and the
+    traceback or the message the planted line; names_shapes: whether it tells both what was expected and what it got,
+    None where there is nothing of the kind. lines: of the traceback with its message; frames: in it, and user_frames:
+    those in the user's own file. reason: of "cannot".
+    """
+
+    adapter: str
+    mistake: str
+    way: str
+    moment: str = "never"
+    names_operator: bool = False
+    names_shapes: bool | None = None
+    names_line: bool = False
+    lines: int = 0
+    frames: int = 0
+    user_frames: int = 0
+    message: str = ""
+    traceback: str = ""
+    reason: str = ""
+
+    @property
+    def caught(self) -> bool:
+        return self.way in ("exception", "warning", "death")
+
+
+def read() -> dict[str, Mistake]:
+    """Every mistake by name, in the order of mistakes.toml."""
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    return {name: _mistake(name, entry) for name, entry in table.items()}
+
+
+def _mistake(name: str, entry: dict[str, str]) -> Mistake:
+    def pattern(key: str) -> re.Pattern[str] | None:
+        return re.compile(entry[key], re.IGNORECASE) if key in entry else None
+
+    names = pattern("names")
+    assert names is not None
+    return Mistake(name, entry["title"], entry["purpose"], entry["about"], names, pattern("expected"), pattern("got"))
+
+
+def file_of(adapter: AdapterSpec) -> Path:
+    return folder_of(adapter) / "mistakes.py"
+
+
+def written(file: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """What stands in a mistakes.py: functions with the line that is planted (0 if none is), and CANNOT."""
+    text = file.read_text(encoding="utf-8")
+    lines, planted, cannot = text.splitlines(), {}, {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            planted[node.name] = next((number for number in span if lines[number - 1].endswith(_PLANTED)), 0)
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CANNOT":
+            cannot = ast.literal_eval(node.value)
+    return planted, cannot
+
+
+def run_all(
+    adapter: AdapterSpec,
+    environment_for: dict[str, Environment],
+    scratch: Path,
+    timeout: float,
+    only: Sequence[str] = (),
+) -> Iterator[Diagnosis]:
+    """Every mistake that an adapter can be asked for, two at a time: they are not timed.
+
+    environment_for: by purpose. Raises HarnessError if the adapter has no mistakes.py.
+    """
+    file = file_of(adapter)
+    if not file.is_file():
+        raise HarnessError(f"{file}: there is no such file", "docs/ease.md says what it holds.")
+    planted, cannot = written(file)
+    asked = [one for one in read().values() if one.purpose in environment_for and (not only or one.name in only)]
+
+    def diagnose(mistake: Mistake) -> Diagnosis:
+        if mistake.name in cannot:
+            return Diagnosis(adapter.name, mistake.name, "cannot", reason=cannot[mistake.name])
+        if mistake.name not in planted:
+            return Diagnosis(adapter.name, mistake.name, "unwritten", reason="there is no such mistake in mistakes.py")
+        seen = make(file, mistake.name, environment_for[mistake.purpose], scratch, timeout)
+        return judge(adapter.name, mistake, seen, file, planted[mistake.name])
+
+    with ThreadPoolExecutor(2) as pool:
+        yield from pool.map(diagnose, asked)
+
+
+def make(file: Path, name: str, environment: Environment, scratch: Path, timeout: float) -> Seen:
+    """Make one mistake in a process of its own; what its user sees."""
+    folder = scratch / f"{file.parent.parent.name}-{name}"
+    folder.mkdir(parents=True)
+    report = folder / "report.json"
+    command = [str(environment.python), str(ADAPTERS / "kit" / "mistakes.py"), str(file), name, str(report)]
+    try:
+        ended = subprocess.run(
+            command,
+            cwd=folder,
+            env=worker_variables(1, environment.device, environment.variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+        code, printed = ended.returncode, ended.stdout
+    except subprocess.TimeoutExpired as error:
+        code, printed = -signal.SIGKILL, (error.stdout or b"").decode(errors="replace")
+    try:
+        told: dict[str, Any] = json.loads(report.read_text())
+    except (OSError, ValueError):
+        raise HarnessError(f"{file}: {name} left no report; it printed: {printed[-500:]}") from None
+    frames = [(str(path), int(line or 0)) for path, line in told["frames"]]
+    return Seen(
+        moment=told["moment"],
+        exception=told["exception"],
+        message=told["message"],
+        traceback=told["traceback"],
+        frames=frames,
+        warnings=told["warnings"],
+        printed=printed,
+        code=code,
+    )
+
+
+def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) -> Diagnosis:
+    """By the rules of a mistake, how well its user was told. planted: the number of the faulty line."""
+    diagnosis = Diagnosis(adapter, mistake.name, "silence", message=seen.message, traceback=seen.traceback)
+    if seen.code:
+        diagnosis.way, diagnosis.moment = "death", seen.moment
+        diagnosis.message = seen.printed.strip()
+        diagnosis.traceback = f"{diagnosis.message}\n[{_ending(seen.code)}]".strip()
+    elif seen.exception is not None:
+        diagnosis.way, diagnosis.moment = "exception", seen.moment
+    else:
+        about = [line for line in _warned(seen) if _is_about(mistake, line)]
+        if not about:
+            return diagnosis
+        diagnosis.way, diagnosis.moment = "warning", "first run"
+        diagnosis.message = diagnosis.traceback = "\n".join(about)
+    text = diagnosis.traceback if diagnosis.way == "death" else f"{seen.exception}: {diagnosis.message}"
+    diagnosis.names_operator = bool(mistake.names.search(text))
+    if mistake.expected and mistake.got:
+        diagnosis.names_shapes = bool(mistake.expected.search(text) and mistake.got.search(text))
+    diagnosis.lines = sum(1 for line in diagnosis.traceback.splitlines() if not _MARKS.match(line))
+    diagnosis.frames = len(seen.frames)
+    diagnosis.user_frames = sum(path == str(file) for path, _ in seen.frames)
+    diagnosis.names_line = (str(file), planted) in seen.frames or _tells_line(diagnosis.traceback, file, planted)
+    return diagnosis
+
+
+def _warned(seen: Seen) -> list[str]:
+    """What was said to warn: by Python's warnings, or by lines printed that are no mere notice."""
+    return [*seen.warnings, *(line for line in seen.printed.splitlines() if line.strip())]
+
+
+def _is_about(mistake: Mistake, text: str) -> bool:
+    """Whether a warning is about the mistake: it names the thing at fault."""
+    return bool(mistake.names.search(text)) and bool(re.search(r"warn|error|invalid|nan\b|W\d|E\d|using", text, re.I))
+
+
+def _tells_line(text: str, file: Path, planted: int) -> bool:
+    return bool(re.search(rf"{re.escape(file.name)}\"?(?:, line |:|\(){planted}\b", text))
+
+
+def _ending(code: int) -> str:
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"ended with code {code}"
