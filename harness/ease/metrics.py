@@ -67,10 +67,10 @@ METRICS = {
                "wall time of one run of the program, interpreter and imports included"),
         # Planted mistakes.
         Metric("caught", "caught", "yes or no", DIAGNOSTICS, MORE, _MISTAKE,
-               "1 where an exception, a warning that is about it, or the death of the process told the user; 0 where all "
-               "went on in silence"),
-        Metric("moment", "moment", "0 build, 1 first run, 2 later, 3 never", DIAGNOSTICS, LESS, _MISTAKE,
-               "when it was noticed: while the net is built, in its first run, later, or never"),
+               "1 where an exception, a warning that is about it, or the death of the process told the user; 0 where "
+               "all went on in silence"),
+        Metric("moment", "moment", "moment", DIAGNOSTICS, LESS, _MISTAKE,
+               "when it was noticed: 0 while the net is built, 1 in its first run, 2 later, 3 never"),
         Metric("names_operator", "names what is at fault", "yes or no", DIAGNOSTICS, MORE, _MISTAKE,
                "1 where the message matches `names` of the mistake in harness/ease/mistakes.toml"),
         Metric("names_shapes", "tells expected and got", "yes or no", DIAGNOSTICS, MORE, _MISTAKE,
@@ -119,8 +119,8 @@ METRICS = {
         Metric("operator_functions", "functions of the operator table", "functions", ADAPTER, LESS, "",
                "functions of those modules"),
         Metric("operators", "operators", "operators", ADAPTER, MORE, "road",
-               "of the operators that ONNX's own cases exercise, those that every passing case reached by this road; the "
-               "source names the run of the conformance board"),
+               "operators that a passing case of ONNX's own reached by this road on the conformance board, counted "
+               "once, by the shortest road; the source names the board"),
         Metric("workarounds", "workarounds", "workarounds", ADAPTER, LESS, "",
                "comments of the form `# workaround: reason` in those modules"),
         Metric("operators_missing", "operators missing", "operators", ADAPTER, LESS, _ENVIRONMENT,

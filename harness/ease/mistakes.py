@@ -2,7 +2,7 @@
 
 A framework's mistakes stand in `rosetta/mistakes.py` of its adapter, a generator function each (`adapters/kit/
 mistakes.py` says how it is run). The faulty line ends with the comment `# planted`. What cannot be expressed in a
-framework stands in its dictionary CANNOT, with the reason.
+framework stands in its dictionary CANNOT, with the reason. `mistakes.lock` may name packages beyond the environment's.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import signal
-import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapters import AdapterSpec
-from harness.ease.programs import folder_of
+from harness.ease import processes
+from harness.ease.programs import folder_of, variables
 from harness.environments import Environment
 from harness.errors import HarnessError
 from harness.paths import ADAPTERS
-from harness.worker import worker_variables
 
 #: When a mistake is noticed; "never" for one that nothing is said about.
 MOMENTS = ("build", "first run", "later", "never")
@@ -54,7 +52,7 @@ class Mistake:
 
 @dataclass
 class Seen:
-    """What the user sees. code: how the process ended, negative for a signal. printed: its output besides."""
+    """What the user sees, as `adapters/kit/mistakes.py` reports it, and how its process ended."""
 
     moment: str
     exception: str | None = None
@@ -62,8 +60,7 @@ class Seen:
     traceback: str = ""
     frames: list[tuple[str, int]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    printed: str = ""
-    code: int = 0
+    ended: processes.Ended = field(default_factory=lambda: processes.Ended(0, ""))
 
 
 @dataclass
@@ -161,27 +158,12 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
     folder = scratch / f"{file.parent.parent.name}-{name}"
     folder.mkdir(parents=True)
     report = folder / "report.json"
-    command = [str(environment.python), str(ADAPTERS / "kit" / "mistakes.py"), str(file), name, str(report)]
-    try:
-        ended = subprocess.run(
-            command,
-            cwd=folder,
-            env=worker_variables(1, environment.device, environment.variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-        code, printed = ended.returncode, ended.stdout
-    except subprocess.TimeoutExpired as error:
-        code, printed = -signal.SIGKILL, (error.stdout or b"").decode(errors="replace")
+    command = [environment.python, ADAPTERS / "kit" / "mistakes.py", file, name, report]
+    ended = processes.run(command, folder, variables(file, environment, threads=1), timeout)
     try:
         told: dict[str, Any] = json.loads(report.read_text())
     except (OSError, ValueError):
-        raise HarnessError(f"{file}: {name} left no report; it printed: {printed[-500:]}") from None
+        raise HarnessError(f"{file}: {name} left no report; it printed: {ended.printed[-500:]}") from None
     frames = [(str(path), int(line or 0)) for path, line in told["frames"]]
     return Seen(
         moment=told["moment"],
@@ -190,18 +172,17 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
         traceback=told["traceback"],
         frames=frames,
         warnings=told["warnings"],
-        printed=printed,
-        code=code,
+        ended=ended,
     )
 
 
 def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) -> Diagnosis:
     """By the rules of a mistake, how well its user was told. planted: the number of the faulty line."""
     diagnosis = Diagnosis(adapter, mistake.name, "silence", message=seen.message, traceback=seen.traceback)
-    if seen.code:
+    if seen.ended.code != 0:
         diagnosis.way, diagnosis.moment = "death", seen.moment
-        diagnosis.message = seen.printed.strip()
-        diagnosis.traceback = f"{diagnosis.message}\n[{_ending(seen.code)}]".strip()
+        diagnosis.message = seen.ended.printed.strip()
+        diagnosis.traceback = f"{diagnosis.message}\n[{seen.ended.how}]".strip()
     elif seen.exception is not None:
         diagnosis.way, diagnosis.moment = "exception", seen.moment
     else:
@@ -223,7 +204,7 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
 
 def _warned(seen: Seen) -> list[str]:
     """What was said to warn: by Python's warnings, or by lines printed that are no mere notice."""
-    return [*seen.warnings, *(line for line in seen.printed.splitlines() if line.strip())]
+    return [*seen.warnings, *(line for line in seen.ended.printed.splitlines() if line.strip())]
 
 
 def _is_about(mistake: Mistake, text: str) -> bool:
@@ -233,10 +214,3 @@ def _is_about(mistake: Mistake, text: str) -> bool:
 
 def _tells_line(text: str, file: Path, planted: int) -> bool:
     return bool(re.search(rf"{re.escape(file.name)}\"?(?:, line |:|\(){planted}\b", text))
-
-
-def _ending(code: int) -> str:
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"ended with code {code}"

@@ -7,13 +7,13 @@ those of the framework's environment. What a framework cannot do ends with `sys.
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.adapters import AdapterSpec
+from harness.ease import processes
 from harness.ease.tasks import TASKS, Task, read
 from harness.environments import Environment, packages
 from harness.errors import HarnessError
@@ -75,41 +75,28 @@ def run(
     folder.mkdir(parents=True)
     task.prepare(folder, adapter.layout)
     try:
-        extra = _beside(program, environment, attempt)
+        folder_beside = beside(program, environment)
+        process_variables = variables(program, environment, threads)
     except HarnessError as error:
         attempt.outcome, attempt.reason = "failed", str(error)
         return attempt
+    attempt.extra_packages = len(list(folder_beside.glob("*.dist-info"))) if folder_beside else 0
     begin = time.perf_counter()
-    try:
-        ended = subprocess.run(
-            [str(environment.python), str(program)],
-            cwd=folder,
-            env=worker_variables(threads, environment.device, environment.variables) | extra,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        attempt.outcome, attempt.reason = "failed", f"it did not end within {timeout:.0f} s"
-        return attempt
+    ended = processes.run([environment.python, program], folder, process_variables, timeout)
     attempt.seconds = time.perf_counter() - begin
-    attempt.log = ended.stdout
-    attempt.warnings = count_warnings(ended.stdout)
-    _judge(attempt, task, ended.returncode, folder)
+    attempt.log = ended.printed
+    attempt.warnings = count_warnings(ended.printed)
+    _judge(attempt, task, ended, folder)
     return attempt
 
 
-def _judge(attempt: Attempt, task: Task, code: int, folder: Path) -> None:
-    lines = attempt.log.strip().splitlines() or [""]
-    if code and lines[-1].startswith(CANNOT):
+def _judge(attempt: Attempt, task: Task, ended: processes.Ended, folder: Path) -> None:
+    lines = ended.printed.strip().splitlines() or [""]
+    if ended.code and lines[-1].startswith(CANNOT):
         attempt.outcome, attempt.reason = "cannot", lines[-1].removeprefix(CANNOT)
         return
-    if code:
-        attempt.outcome, attempt.reason = "failed", f"it ended with code {code}: {lines[-1]}"
+    if ended.code != 0:
+        attempt.outcome, attempt.reason = "failed", f"it {ended.how}: {lines[-1]}"
         return
     try:
         objection = task.objection(read(folder / "results.npz"))
@@ -118,13 +105,17 @@ def _judge(attempt: Attempt, task: Task, code: int, folder: Path) -> None:
     attempt.outcome, attempt.reason = ("wrong", objection) if objection else ("done", "")
 
 
-def _beside(program: Path, environment: Environment, attempt: Attempt) -> dict[str, str]:
+def beside(program: Path, environment: Environment) -> Path | None:
+    """The folder of the packages that a program's own lock names; None where it has no lock. Raises HarnessError."""
     lock = program.with_suffix(".lock")
-    if not lock.is_file():
-        return {}
-    folder = packages.provide(lock, environment.python, environment.python_version)
-    attempt.extra_packages = len(list(folder.glob("*.dist-info")))
-    return {"PYTHONPATH": str(folder)}
+    return packages.provide(lock, environment.python, environment.python_version) if lock.is_file() else None
+
+
+def variables(program: Path, environment: Environment, threads: int) -> dict[str, str]:
+    """The variables of a program's process: those of a worker, and where its own packages lie. Raises HarnessError."""
+    folder = beside(program, environment)
+    extra = {"PYTHONPATH": str(folder)} if folder else {}
+    return worker_variables(threads, environment.device, environment.variables) | extra
 
 
 def count_warnings(text: str) -> int:
