@@ -89,10 +89,10 @@ def _programs(attempts: list[Attempt]) -> Table:
 
 
 def _mistakes(diagnoses: list[Diagnosis]) -> Table:
-    columns = ("mistake", "way", "moment", "names", "shapes", "line", "lines", "frames", "yours", "message")
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
+    table = Table(box=None, pad_edge=False, expand=True)
+    for column in ("mistake", "way", "moment", "names", "shapes", "line", "lines", "frames", "yours"):
+        table.add_column(column, no_wrap=True, min_width=len(column))
+    table.add_column("message", no_wrap=True, ratio=1)
     for one in diagnoses:
         last = (one.message or one.reason).strip().splitlines() or [""]
         table.add_row(

@@ -158,7 +158,8 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
     folder = scratch / f"{file.parent.parent.name}-{name}"
     folder.mkdir(parents=True)
     report = folder / "report.json"
-    command = [environment.python, ADAPTERS / "kit" / "mistakes.py", file, name, report]
+    runner = ADAPTERS / "kit" / "mistakes.py"
+    command: list[str | Path] = [environment.python, runner, file, name, report]
     ended = processes.run(command, folder, variables(file, environment, threads=1), timeout)
     try:
         told: dict[str, Any] = json.loads(report.read_text())
