@@ -2,13 +2,14 @@
 
 import numpy
 import torch
+import torch.nn.functional as F
 
-data = {name: torch.from_numpy(array) for name, array in numpy.load("data.npz").items()}
-w1, w2 = data["w1"].requires_grad_(), data["w2"].requires_grad_()
-optimizer = torch.optim.SGD([w1, w2], lr=0.5)
+data = numpy.load("data.npz")
+x, y, w1, w2 = (torch.from_numpy(data[name]) for name in ("x", "y", "w1", "w2"))
+optimizer = torch.optim.SGD([w1.requires_grad_(), w2.requires_grad_()], lr=0.5)
 losses = []
 for _ in range(30):
-    loss = torch.nn.functional.mse_loss(torch.relu(data["x"] @ w1) @ w2, data["y"])
+    loss = F.mse_loss(torch.relu(x @ w1) @ w2, y)
     losses.append(loss.item())
     optimizer.zero_grad()
     loss.backward()
