@@ -1,0 +1,227 @@
+"""Getting started with a framework: what has to be downloaded and installed, and where it can be had."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from harness.adapters import AdapterSpec, EnvironmentSpec
+from harness.ease import index
+from harness.ease.metrics import Row, row
+from harness.environments import Environment, uv
+from harness.environments.making import python_in
+from harness.live import Site
+from harness.paths import home
+
+#: What other packages of a user depend on as well, and so must not be held back by a framework.
+SHARED = ("numpy", "protobuf")
+
+#: The oldest minor version of CPython 3 that is asked about: the oldest that the kit runs on.
+_OLDEST = 7
+
+_GIVEN = "the interpreter was given: nothing was installed from a lock"
+
+
+def of_environment(site: Site) -> Iterator[Row]:
+    """Packages, bytes and seconds of an environment, as measured when it was made and first started."""
+    environment = site.environment
+    source = f"environment {environment.name}"
+    yield row(site.adapter, "packages", len(environment.packages), source, environment.name)
+    yield row(site.adapter, "bytes_on_disk", environment.bytes_on_disk, source, environment.name)
+    yield row(site.adapter, "import", site.hello["import_ns"] / 1e9, source, environment.name)
+
+
+def of_installation(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
+    """What has to be installed, how long that takes, where it could be done, and what it forces on other packages.
+
+    Asks the package index, and installs everything twice more. Without a network the rows have no value.
+    """
+    yield from _download(adapter, environment)
+    yield from _installs(adapter, environment)
+    yield from _wheels(adapter, environment)
+    yield from _pins(adapter, environment)
+
+
+# Download and installation -------------------------------------------------------------------------------------------
+
+
+def _download(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
+    value, source = _download_bytes(adapter, environment)
+    yield row(adapter.name, "download_bytes", value, source, environment.name)
+
+
+def _download_bytes(adapter: AdapterSpec, environment: Environment) -> tuple[int | None, str]:
+    if environment.lock is None:
+        return None, _GIVEN
+    text = (adapter.folder / environment.lock).read_text(encoding="utf-8")
+    python = minor(environment)
+    found = index.resolve([text], python, dependencies=False)
+    if found.problem:
+        return None, found.problem
+    wheels = []
+    for package in found.everything:
+        wheel = index.best((wheel for wheel in package.wheels if wheel.sha256 in text), python)
+        if wheel is None or wheel.bytes is None:
+            return None, f"{package.name}=={package.version}: the size of the locked wheel is not stated"
+        wheels.append((wheel.bytes, f"{package.name} {package.version}", wheel.local))
+    largest = ", ".join(f"{name}: {size}" for size, name, _ in sorted(wheels, reverse=True)[:3])
+    source = f"{len(wheels)} wheels of {environment.lock} for Python {python}; largest: {largest}"
+    return sum(size for size, _, _ in wheels), source + _from_disk(name for _, name, local in wheels if local)
+
+
+def _from_disk(names: Iterator[str]) -> str:
+    found = ", ".join(names)
+    return f"; from a folder of this machine: {found}" if found else ""
+
+
+def _installs(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
+    cold, warm, source = _install_seconds(adapter, environment)
+    yield row(adapter.name, "install_cold", cold, source, environment.name)
+    yield row(adapter.name, "install_warm", warm, source, environment.name)
+
+
+def _install_seconds(adapter: AdapterSpec, environment: Environment) -> tuple[float | None, float | None, str]:
+    """Seconds with an empty cache, seconds with the cache that this filled, and how they were had."""
+    if environment.lock is None:
+        return None, None, _GIVEN
+    interpreter = uv.interpreters().get(minor(environment))
+    if interpreter is None:
+        return None, None, f"no Python {minor(environment)} to install for"
+    # Where environments lie: a cache on another disk could not be linked to.
+    home().mkdir(parents=True, exist_ok=True)
+    seconds: list[float] = []
+    with tempfile.TemporaryDirectory(prefix=".installing-", dir=home()) as scratch:
+        cache = {"UV_CACHE_DIR": str(Path(scratch) / "cache")}
+        folder = Path(scratch) / "environment"
+        for _ in ("cold", "warm"):
+            shutil.rmtree(folder, ignore_errors=True)
+            begin = time.perf_counter()
+            answer = _install(interpreter, folder, adapter.folder / environment.lock, cache)
+            seconds.append(time.perf_counter() - begin)
+            if not answer.ok:
+                return None, None, uv.meaning(answer.output, interpreter.minor)
+    installed = re.search(r"Installed (\d+) packages?", answer.output)
+    count = f"{installed[1]} packages of " if installed else ""
+    return seconds[0], seconds[1], f"{count}{environment.lock}, uv {uv.version()}, Python {interpreter.version}"
+
+
+def _install(interpreter: uv.Interpreter, folder: Path, lock: Path, cache: dict[str, str]) -> uv.Answer:
+    """The steps by which environments are made, see `harness.environments.making`."""
+    made = uv.call("venv", "--relocatable", "--no-project", "--python", interpreter.path, folder, extra=cache)
+    if not made.ok:
+        return made
+    options = ("--require-hashes", "--no-build", "--compile-bytecode", "--python", python_in(folder))
+    return uv.call("pip", "sync", *options, lock, extra=cache)
+
+
+# Where it can be had -------------------------------------------------------------------------------------------------
+
+
+def _wheels(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
+    spec = environment_spec(adapter, environment)
+    package, version = framework(adapter, environment)
+    supported: list[str] = []
+    for python in python_versions():
+        found = index.resolve(_essentials(adapter, environment), python)
+        if not found.answered:
+            yield row(adapter.name, "interpreters", None, found.problem, package)
+            yield row(adapter.name, "platforms", None, found.problem, package)
+            return
+        if not found.problem:
+            supported.append(python)
+    what = f"{package} {version} with all that it needs, on this platform"
+    yield row(adapter.name, "interpreters", len(supported), f"{', '.join(supported) or 'none'}: {what}", package)
+    oldest = supported[0] if supported else minor(environment)
+    names = _variants(adapter, spec, package)
+    wheels: list[index.Wheel] = []
+    for name in names:
+        found = index.resolve([f"{name}=={version}"], oldest, dependencies=False, everywhere=True)
+        if found.problem:
+            yield row(adapter.name, "platforms", None, f"{name}: {found.problem}", package)
+            return
+        wheels += [wheel for one in found.everything for wheel in one.wheels]
+    offered = index.platforms(wheels)
+    of_what = f"{' and '.join(names)} {version}, Python {oldest} and newer"
+    yield row(adapter.name, "platforms", len(offered), f"{', '.join(offered)}: {of_what}", package)
+
+
+def _variants(adapter: AdapterSpec, spec: EnvironmentSpec, package: str) -> list[str]:
+    """The framework's package, and those that stand in for it on other platforms: with a marker in `install`."""
+    own = {canonicalize_name(name) for name in adapter.packages}
+    named = [Requirement(text) for text in spec.install]
+    others = [one.name for one in named if one.marker is not None and canonicalize_name(one.name) in own]
+    return list(dict.fromkeys([package, *others]))
+
+
+def python_versions() -> list[str]:
+    """Minor versions of CPython, from the oldest that the kit runs on to the newest release that uv knows."""
+    answer = uv.call("python", "list", "--only-downloads", "--output-format", "json")
+    released = re.findall(r'"version": ?"3\.(\d+)\.\d+"', answer.output)
+    newest = max(map(int, released), default=max(_OLDEST, *map(_minor_number, uv.interpreters())))
+    return [f"3.{number}" for number in range(_OLDEST, newest + 1)]
+
+
+def _minor_number(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+# What it forces on others --------------------------------------------------------------------------------------------
+
+
+def _pins(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
+    python = minor(environment)
+    for package in SHARED:
+        value, source = _pin(_essentials(adapter, environment), package, python)
+        spec = environment_spec(adapter, environment)
+        first = adapter.environment(spec.device).name == spec.name
+        yield row(adapter.name, "pins", value, source, package if first else f"{package}, {spec.name}")
+
+
+def _pin(essentials: list[str], package: str, python: str) -> tuple[int | None, str]:
+    without = index.resolve([package], python, dependencies=False)
+    beside = index.resolve([*essentials, package], python)
+    for found in (without, beside):
+        if found.problem:
+            return None, found.problem
+    newest, taken = (found.packages[package].version for found in (without, beside))
+    held = Version(taken) < Version(newest)
+    told = f"{taken} with it, {newest} without, on Python {python}" if held else f"{taken} on Python {python}"
+    return int(held), f"{package} {told}"
+
+
+# Reading an environment ----------------------------------------------------------------------------------------------
+
+
+def minor(environment: Environment) -> str:
+    """The minor version of an environment's Python: 3.11."""
+    return ".".join(environment.python_version.split(".")[:2])
+
+
+def environment_spec(adapter: AdapterSpec, environment: Environment) -> EnvironmentSpec:
+    """How an environment is described; for a given interpreter, how the one that it stands for is."""
+    named = [spec for spec in adapter.environments if spec.name == environment.name]
+    return named[0] if named else adapter.environment(environment.device)
+
+
+def framework(adapter: AdapterSpec, environment: Environment) -> tuple[str, str]:
+    """The distribution that is the framework in an environment, and its public version."""
+    versions = {str(canonicalize_name(name)): version for name, version in environment.packages.items()}
+    names = (canonicalize_name(name) for name in adapter.packages)
+    package = next(name for name in names if name in versions)
+    return package, index.public(versions[package])
+
+
+def _essentials(adapter: AdapterSpec, environment: Environment) -> list[str]:
+    """What a user must ask for to have the framework in the version of an environment."""
+    own = {canonicalize_name(name) for name in adapter.packages}
+    package, version = framework(adapter, environment)
+    asked = adapter.essentials(environment_spec(adapter, environment))
+    return [f"{package}=={version}", *(text for text in asked if canonicalize_name(Requirement(text).name) not in own)]
