@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,3 +20,10 @@ def load(path: Path | str) -> Run:
     from harness import results
 
     return results.load(path)
+
+
+def __getattr__(name: str) -> Any:
+    """`harness.ease` without an import of its own: it loads pandas, which the command line does not need at once."""
+    if name == "ease":
+        return importlib.import_module("harness.ease")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,10 @@ Every line has `kind` and `at` (UTC, ISO 8601). Kinds and their facts:
   phase: "timed", "warmup", or a phase of a cold start ("spawn", "import", "load", "first_result", "total").
 - conformance: adapter, framework_version, device, mode, group, case, operator, outcome, seconds, and where there is
   any: reason, refused, road, rewritten.
-- ease: adapter, metric, task, value, unit, source.
+- ease: adapter, metric, task, value, unit, source. ease_end: adapter, for which there is no more to come.
+- program: a Rosetta program that was run: adapter, environment, task, text, outcome, reason, seconds, log, ...
+- mistake: a planted mistake: adapter, mistake, way, moment, message, traceback, ...
+- workaround: adapter, file, line, reason.
 - warning: text.
 """
 

@@ -114,6 +114,42 @@ EASE_COLUMNS = {
     "source": _TEXT,
 }
 
+PROGRAM_COLUMNS = {
+    "adapter": _TEXT,
+    "environment": _TEXT,
+    "task": _TEXT,
+    "outcome": _TEXT,
+    "reason": _TEXT,
+    "seconds": _FLOAT,
+    "warnings": _COUNT,
+    "extra_packages": _COUNT,
+    "text": _TEXT,
+    "log": _TEXT,
+}
+
+MISTAKE_COLUMNS = {
+    "adapter": _TEXT,
+    "mistake": _TEXT,
+    "way": _TEXT,
+    "moment": _TEXT,
+    "names_operator": _FLAG,
+    "names_shapes": _FLAG,
+    "names_line": _FLAG,
+    "lines": _COUNT,
+    "frames": _COUNT,
+    "user_frames": _COUNT,
+    "message": _TEXT,
+    "traceback": _TEXT,
+    "reason": _TEXT,
+}
+
+WORKAROUND_COLUMNS = {
+    "adapter": _TEXT,
+    "file": _TEXT,
+    "line": _COUNT,
+    "reason": _TEXT,
+}
+
 CONFORMANCE_COLUMNS = {
     "adapter": _TEXT,
     "framework_version": _TEXT,
@@ -143,6 +179,11 @@ _TIMES = [name for name in CELL_COLUMNS if name.endswith("_ns") and name != "set
 _COMPARED = ["ratio", "ratio_ci_low", "ratio_ci_high", "detectable"]
 
 
+#: Frames that are written for every run, and those that are written where they hold something.
+_ALWAYS = ("cells", "samples", "ease", "environments", "machine", "models")
+_IF_THERE = ("conformance", "programs", "mistakes", "workarounds")
+
+
 @dataclass(frozen=True)
 class Run:
     """One run, as pandas frames. Units are in the names of columns.
@@ -154,7 +195,9 @@ class Run:
     likely have shown; `settle_ns` how long the steps took to settle; the shares are of what the machine can do at most
     (`measure.roofline`). samples: one row per sample, all of them; `used` ones made the figures.
     conformance: one row per case of the board and adapter: its outcome, the operator that an adapter refused, and by
-    which road the operators reached the framework. facts: the journal's line of kind "run".
+    which road the operators reached the framework. ease: one row per figure of ease of use (`harness.ease.wide` makes
+    one per adapter); programs, mistakes, workarounds: what was run and seen for them. facts: the journal's line of kind
+    "run".
     """
 
     path: Path
@@ -163,6 +206,9 @@ class Run:
     cells: pandas.DataFrame
     samples: pandas.DataFrame
     ease: pandas.DataFrame
+    programs: pandas.DataFrame
+    mistakes: pandas.DataFrame
+    workarounds: pandas.DataFrame
     conformance: pandas.DataFrame
     environments: pandas.DataFrame
     machine: pandas.DataFrame
@@ -172,9 +218,9 @@ class Run:
     def save(self) -> list[Path]:
         """Write every frame as Parquet and CSV into the run's folder; the paths written."""
         written = []
-        for name in ("cells", "samples", "ease", "conformance", "environments", "machine", "models"):
+        for name in (*_ALWAYS, *_IF_THERE):
             frame = _flat(getattr(self, name))
-            if name == "conformance" and frame.empty:
+            if name in _IF_THERE and frame.empty:
                 continue
             for suffix, write in (("parquet", _write_parquet), ("csv", _write_csv)):
                 path = self.path / f"{name}.{suffix}"
@@ -196,6 +242,9 @@ def load(path: Path | str) -> Run:
         cells=_cells(facts, samples),
         samples=samples,
         ease=_frame(_latest(facts, "ease", "adapter", "metric", "task"), EASE_COLUMNS),
+        programs=_frame(_latest(facts, "program", "adapter", "task"), PROGRAM_COLUMNS),
+        mistakes=_frame(_latest(facts, "mistake", "adapter", "mistake"), MISTAKE_COLUMNS),
+        workarounds=_frame(_latest(facts, "workaround", "adapter", "file", "line"), WORKAROUND_COLUMNS),
         conformance=_frame(_latest(facts, "conformance", "adapter", "mode", "group", "case"), CONFORMANCE_COLUMNS),
         environments=_frame(_latest(facts, "environment", "adapter", "environment"), ENVIRONMENT_COLUMNS),
         machine=pandas.DataFrame([_without_kind(fact) for fact in facts if fact["kind"] == "machine"]),

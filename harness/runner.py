@@ -29,7 +29,8 @@ from harness.measure.gpu import Nvml
 from harness.measure.machine import Watch
 from harness.results import NULL_ADAPTER
 from harness.rounds import Rounds
-from harness.scenarios import coldstart, ease, infer, train
+from harness.scenarios import coldstart, infer, train
+from harness.scenarios.ease import Ease, EasePlan
 from harness.sites import Provider, Sites
 from harness.spec import prepare
 from harness.spec.liveness import floor
@@ -48,7 +49,7 @@ _MEMORY_STEPS = 3
 @dataclass(frozen=True)
 class Plan:
     """What shall be run. shapes: extents of free dimensions, and values: numbers for inputs that are settings, each for
-    the models that have them. gate_only: time nothing."""
+    the models that have them. ease: how ease of use is measured, None for not at all. gate_only: time nothing."""
 
     comparisons: list[Comparison]
     adapters: list[AdapterSpec]
@@ -56,7 +57,7 @@ class Plan:
     seed: int
     shapes: dict[str, int] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
-    with_ease: bool = False
+    ease: EasePlan | None = None
     gate_only: bool = False
 
 
@@ -87,6 +88,7 @@ class Runner:
         self._sites: dict[tuple[str, str], Site | str] = {}
         self._opened = Sites(journal, provide, self.folder / "logs", plan.settings.timeout_seconds)
         self._settled: set[str] = set()
+        self._eased: set[str] = set()
         self._rounds_before: dict[str, int] = {}
         self._needed: set[str] = set()
         self._rewritten: dict[tuple[str, str], set[str]] = {}
@@ -103,7 +105,7 @@ class Runner:
         shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
         scratch.mkdir()
         fleet = Fleet(self.folder / "logs")
-        self.progress.begin(len(self.plan.comparisons) + 1)
+        self.progress.begin(len(self.plan.comparisons) + 1 + (len(self.plan.adapters) if self.plan.ease else 0))
         watch = Watch()
         watch.begin()
         try:
@@ -114,8 +116,8 @@ class Runner:
                 self._run_model(model, list(comparisons), fleet, scratch)
                 fleet.end()
                 watch.look()
-            if self.plan.with_ease:
-                self._run_ease()
+            if self.plan.ease is not None:
+                self._run_ease(self.plan.ease)
             for finding in watch.findings():
                 self.journal.append("warning", text=finding)
         finally:
@@ -127,6 +129,8 @@ class Runner:
         for fact in earlier:
             if fact["kind"] == "cell" and fact.get("status"):
                 self._settled.add(fact["cell"])
+            if fact["kind"] == "ease_end":
+                self._eased.add(fact["adapter"])
             if fact["kind"] == "samples" and fact["cell"] in comparisons:
                 name = comparisons[fact["cell"]]
                 self._rounds_before[name] = max(self._rounds_before.get(name, 0), int(fact["round"]) + 1)
@@ -296,15 +300,16 @@ class Runner:
 
     # Ease ----------------------------------------------------------------------------------------------------------
 
-    def _run_ease(self) -> None:
-        self.progress.say("ease of use")
+    def _run_ease(self, plan: EasePlan) -> None:
+        timeout = self.plan.settings.timeout_seconds
+        ease = Ease(self.journal, self._opened, plan, self.folder, self.plan.seed, timeout)
         for spec in self.plan.adapters:
-            rows = list(ease.of_adapter(spec.name, spec.folder))
-            for site in self._opened.of(spec.name):
-                rewritten = self._rewritten.get((spec.name, site.environment.name), set())
-                rows += [*ease.of_environment(site), *ease.of_operators(site, self._needed, rewritten)]
-            for row in rows:
-                self.journal.append("ease", **row)
+            if spec.name not in self._eased:
+                self.progress.say(f"ease of use of {spec.title}")
+                rewritten = {place: ops for (name, place), ops in self._rewritten.items() if name == spec.name}
+                ease.measure(spec, self._needed, rewritten)
+            self.progress.done()
+        ease.share(self.plan.adapters)
 
     # The journal ---------------------------------------------------------------------------------------------------
 

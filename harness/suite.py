@@ -40,7 +40,8 @@ class Settings:
 @dataclass(frozen=True)
 class Comparisons:
     """One table of a suite: every combination of its lists is a comparison. modes: empty for each adapter's default.
-    threads: 0 for all cores. cudnn: with and without, on a CUDA device."""
+    threads: 0 for all cores. cudnn: with and without, on a CUDA device. thorough: of ease, also what has to be run,
+    installed and resolved, which takes minutes."""
 
     scenario: str
     models: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class Comparisons:
     threads: tuple[int, ...] = (0,)
     cudnn: tuple[bool, ...] = (True,)
     repeats: int = 3
+    thorough: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ def _made(kind: type[T], table: dict[str, Any], where: str) -> T:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     for key, value in values.items():
         default = known[key].default
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise HarnessError(f"{where}: {key} must be true or false; it is {value!r}")
+            continue
         if isinstance(default, tuple) and not isinstance(value, tuple):
             raise HarnessError(f"{where}: {key} must be a list", f"Write {key} = [{value!r}]")
         if isinstance(default, int | float) and (not isinstance(value, int | float) or value < 0):

@@ -28,7 +28,7 @@ def adapters(
 ) -> None:
     """The frameworks that can be compared."""
     from harness.adapters import all_adapters
-    from harness.scenarios import ease
+    from harness.ease import effort
 
     columns = ["name", "title", "devices", "scenarios"]
     columns += ["modes", "origin", "status", "lines"] if long else []
@@ -36,7 +36,9 @@ def adapters(
     for spec in all_adapters(adapter_path or []).values():
         row: tuple[str, ...] = (spec.name, spec.title, ", ".join(spec.devices), ", ".join(spec.scenarios))
         if long:
-            lines = next(r["value"] for r in ease.of_adapter(spec.name, spec.folder) if r["metric"] == "adapter_lines")
+            lines = next(
+                r["value"] for r in effort.of_adapter(spec.name, spec.folder) if r["metric"] == "adapter_lines"
+            )
             row += (", ".join(spec.modes), spec.lineage.origin, spec.lineage.status, str(lines))
         rows.append(row)
     _print("Adapters", columns, rows)

@@ -182,20 +182,22 @@ def _plan(arguments: dict[str, Any]) -> Plan:
     from harness import suite as suites
     from harness.matrix import expand
     from harness.runner import Plan
+    from harness.scenarios.ease import EasePlan
 
     extra = [Path(path) for path in arguments["adapter_path"]]
     chosen = _chosen(known.all_adapters(extra), arguments["adapters"])
     places = {spec.name: devices.choose(spec, arguments["device"]) for spec in chosen}
     suite = _narrowed(suites.load(arguments["suite"]), arguments, chosen)
     comparisons = expand(suite, chosen, places)
-    with_ease = any(table.scenario == "ease" for table in suite.comparisons)
-    if not comparisons and not with_ease:
+    ease = next((table for table in suite.comparisons if table.scenario == "ease"), None)
+    if not comparisons and ease is None:
         raise HarnessError("nothing is left to compare", "Fewer restrictions: look at --models, --scenarios, --modes.")
     shapes = options.extents(arguments["shape"])
     values = options.numbers(arguments.get("value", []))  # journals of older runs have none
     _check_files(suite, shapes, values)
     options.interpreters(arguments["env"], chosen)
-    return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, values, with_ease)
+    asked = EasePlan(places, ease.thorough or "ease" in options.words(arguments["scenarios"])) if ease else None
+    return Plan(comparisons, chosen, suite.settings, arguments["seed"], shapes, values, asked)
 
 
 def _chosen(known: dict[str, AdapterSpec], wanted: list[str]) -> list[AdapterSpec]:

@@ -6,6 +6,7 @@ import ast
 import io
 import keyword
 import math
+import sys
 import token
 import tokenize
 import tomllib
@@ -24,12 +25,15 @@ _LAYOUT = {
 #: Methods of Python's own types: `losses.append` says nothing of a framework.
 _PYTHONS_OWN = {name for kind in (list, dict, set, tuple, str, bytes, int, float) for name in dir(kind)}
 
+#: What anyone who programs in Python knows.
+_KNOWN_MODULES = {*sys.stdlib_module_names, "numpy"}
+
 #: Since Python 3.12 the parts of an f-string are tokens of their own; before, it is one string.
 _FSTRING_START, _FSTRING_END = getattr(token, "FSTRING_START", -1), getattr(token, "FSTRING_END", -1)
 
 
-def measure(text: str, modules: Collection[str]) -> dict[str, float]:
-    """Every metric of a program's text. modules: top-level modules that are its framework."""
+def measure(text: str) -> dict[str, float]:
+    """Every metric of a program's text, by its name in `metrics`."""
     tree = ast.parse(text)
     tokens = list(_tokens(text, tree))
     names = list(_names(tree))
@@ -40,9 +44,9 @@ def measure(text: str, modules: Collection[str]) -> dict[str, float]:
         "tokens": len(tokens),
         "halstead_effort": round(halstead_effort(tokens)),
         "complexity": ComplexityVisitor.from_code(text).total_complexity,
-        "api_names": len(api_names(tree, modules)),
+        "api_names": len(api_names(tree)),
         "imports": len(_imported(tree)),
-        "concepts": len(concepts(names)),
+        "concepts": len(concepts(set(names) - _bound(tree))),
         "device_mentions": sum(name in mentions["device"] for name in [*names, *_strings(tree)]),
         "shape_mentions": sum(name in mentions["shape"] for name in names),
     }
@@ -66,9 +70,9 @@ def concepts(names: Collection[str]) -> set[str]:
     return {kind for kind, words in _concepts()["concepts"].items() if used & words}
 
 
-def api_names(tree: ast.Module, modules: Collection[str]) -> set[str]:
-    """What a program uses of its framework: dotted names that begin with an import of it, and attributes of objects
-    that come neither from another import nor from the program's own classes and functions, nor are Python's own.
+def api_names(tree: ast.Module) -> set[str]:
+    """What a program has to know of its framework: dotted names that begin with an import which is neither Python's own
+    nor numpy, and attributes of objects that come from no import and are neither the program's nor Python's own.
 
     `F.relu(x)` after `import torch.nn.functional as F` is "torch.nn.functional.relu"; `loss.backward()` is ".backward".
     """
@@ -77,18 +81,15 @@ def api_names(tree: ast.Module, modules: Collection[str]) -> set[str]:
     found = set()
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and id(node) not in inner:
-            root, path = _dotted(node)
-            if isinstance(root, ast.Name) and root.id in imported:
-                full = ".".join((imported[root.id], *path))
-                if full.split(".")[0] in modules:
-                    found.add(full)
-            else:
-                found |= {f".{name}" for name in path if name not in own}
-        elif isinstance(node, ast.Name) and id(node) not in inner:
-            full = imported.get(node.id, "")
-            if "." in full and full.split(".")[0] in modules:
+        if id(node) in inner or not isinstance(node, ast.Attribute | ast.Name):
+            continue
+        root, path = _dotted(node)
+        if isinstance(root, ast.Name) and root.id in imported:
+            full = ".".join((imported[root.id], *path))
+            if "." in full and full.split(".")[0] not in _KNOWN_MODULES:
                 found.add(full)
+        else:
+            found |= {f".{name}" for name in path if name not in own}
     return found
 
 
@@ -176,11 +177,17 @@ def _defined(tree: ast.Module) -> set[str]:
     }
 
 
-def _dotted(node: ast.Attribute) -> tuple[ast.expr, tuple[str, ...]]:
+def _bound(tree: ast.Module) -> set[str]:
+    """Names that the program gives to things of its own: its class Net is not a framework's concept of that name."""
+    found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    found |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return found | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+
+
+def _dotted(node: ast.expr) -> tuple[ast.expr, tuple[str, ...]]:
     """The expression at the root of a chain of attributes, and the chain."""
     path: list[str] = []
-    expression: ast.expr = node
-    while isinstance(expression, ast.Attribute):
-        path.insert(0, expression.attr)
-        expression = expression.value
-    return expression, tuple(path)
+    while isinstance(node, ast.Attribute):
+        path.insert(0, node.attr)
+        node = node.value
+    return node, tuple(path)

@@ -14,15 +14,17 @@ __all__ = ["picture", "write"]
 
 
 def write(run: Run, folder: Path | str | None = None) -> list[Path]:
-    """Write report.html and report.md into a folder, by default the run's own, and board.html and board.md where the
-    run has a conformance board; the paths written."""
-    from harness.report import board, markdown, page
+    """Write report.html and report.md into a folder, by default the run's own; ease.html where the run measured ease of
+    use, and board.html and board.md where it has a conformance board; the paths written."""
+    from harness.report import board, ease, markdown, page
     from harness.results import write_atomically
 
     target = Path(folder) if folder is not None else run.path
     texts: dict[str, str] = {}
     if len(run.cells) or run.conformance.empty:
         texts |= {"report.html": page.html(run), "report.md": markdown.markdown(run)}
+    if len(run.ease):
+        texts |= {"ease.html": ease.html(run)}
     if len(run.conformance):
         texts |= {"board.html": board.html(run), "board.md": board.markdown(run)}
     for name, text in texts.items():

@@ -213,32 +213,7 @@ def loss_chart(task: Task, view: View) -> Any | None:
     )
 
 
-@debug_mode(False)
-def ease_chart(environments: Sequence[Row]) -> Any | None:
-    """The size of an environment against the time that importing its framework takes."""
-    adapters = [row["adapter"] for row in environments]
-    rows = [
-        {
-            "name": row["adapter"] if adapters.count(row["adapter"]) == 1 else f"{row['adapter']} {row['environment']}",
-            "seconds": row["import_seconds"],
-            "megabytes": row["bytes_on_disk"] / 1e6,
-            "colour": colour(row["adapter"], adapters),
-        }
-        for row in environments
-        if row["import_seconds"] and row["bytes_on_disk"]
-    ]
-    if not rows:
-        return None
-    base = altair.Chart(pandas.DataFrame(rows)).encode(
-        x=altair.X("seconds:Q", title="import (seconds)", **_padded_log([row["seconds"] for row in rows])),
-        y=altair.Y("megabytes:Q", title="size on disk (MB)", **_padded_log([row["megabytes"] for row in rows])),
-    )
-    dots = base.mark_point(filled=True, size=90, opacity=1).encode(color=altair.Color("colour:N", scale=None))
-    names = base.mark_text(align="left", dx=8, fontSize=11, color=INK).encode(text="name:N")
-    return altair.layer(dots, names).properties(width=420, height=240)
-
-
-def _padded_log(values: Sequence[float]) -> dict[str, Any]:
+def padded_log(values: Sequence[float]) -> dict[str, Any]:
     """Scale and axis: logarithmic, with room for a name beside the last point, marked at 1, 2 and 5."""
     low, high = min(values) / 1.4, max(values) * 2.2
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))

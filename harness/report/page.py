@@ -14,7 +14,7 @@ from harness.report import charts, humanise, limits, memory, native, ran, settli
 from harness.report.colours import colour
 from harness.report.humanise import known
 from harness.report.view import ROOF, STATUSES, Row, Task, View, records, view
-from harness.results import NULL_ADAPTER, Run
+from harness.results import Run
 
 #: Facts of the machine, as the page names them.
 _MACHINE = (
@@ -34,9 +34,6 @@ _MACHINE = (
 
 #: Characters beyond which a fact is folded away.
 _LONG = 60
-
-#: Metrics of `Run.ease` that the frame of environments has too.
-_OF_ENVIRONMENTS = ("packages", "bytes_on_disk", "install", "import")
 
 METHOD = (
     "Workers of all frameworks live side by side. In each round every one of them has one turn, in shuffled order, "
@@ -119,7 +116,8 @@ def html(run: Run) -> str:
             ran=what_ran,
             differing=ran.differing(what_ran),
             environments_ran=len({one.environment for one in what_ran}),
-            ease=_ease(run, usable),
+            ease=_ease(usable),
+            ease_page=len(run.ease) > 0,
             environments=usable,
             facts_of=_facts,
             missing=[row for row in environments if row["reason"]],
@@ -296,35 +294,21 @@ def _limits(seen: View) -> dict[str, Any]:
     }
 
 
-def _ease(run: Run, environments: list[Row]) -> dict[str, Any]:
-    """A table with a line per environment: what it costs to have, then every other metric of `Run.ease`.
-
-    A metric's task is the environment that it is about, or empty where it is about the adapter.
-    """
-    metrics: dict[tuple[str, str, str], str] = {}
-    for row in records(run.ease):
-        if row["metric"] not in _OF_ENVIRONMENTS:
-            key = (str(row["metric"]).replace("_", " "), row["adapter"], row["task"] or "")
-            metrics[key] = _with_unit(row["value"], row["unit"])
-    labels = list(dict.fromkeys(label for label, _, _ in metrics))
-    lines = []
-    for made in environments:
-        adapter, name = made["adapter"], made["environment"]
-        values = [
-            humanise.count(made["packages"]),
-            humanise.size(made["bytes_on_disk"]),
-            humanise.seconds(made["install_seconds"]),
-            humanise.seconds(made["import_seconds"]),
-        ]
-        for label in labels:
-            values.append(metrics.get((label, adapter, name)) or metrics.get((label, adapter, "")) or humanise.NOTHING)
-        lines.append((adapter, name, values))
-    chart = charts.ease_chart([made for made in environments if made["adapter"] != NULL_ADAPTER])
-    return {
-        "columns": ["packages", "on disk", "install", "import", *labels],
-        "rows": lines,
-        "chart": Markup(charts.svg(chart, "Size on disk against import time")) if chart else None,
-    }
+def _ease(environments: list[Row]) -> list[tuple[str, str, list[str]]]:
+    """What each environment costs to have. All else about ease of use is on a page of its own."""
+    return [
+        (
+            made["adapter"],
+            made["environment"],
+            [
+                humanise.count(made["packages"]),
+                humanise.size(made["bytes_on_disk"]),
+                humanise.seconds(made["install_seconds"]),
+                humanise.seconds(made["import_seconds"]),
+            ],
+        )
+        for made in environments
+    ]
 
 
 def _facts(facts: Row | None) -> tuple[str, Row]:
@@ -332,17 +316,6 @@ def _facts(facts: Row | None) -> tuple[str, Row]:
     texts = {key: humanise.plain(value) for key, value in (facts or {}).items()}
     long = {key: text for key, text in texts.items() if len(text) > _LONG or key == "versions"}
     return humanise.plain({key: text for key, text in texts.items() if key not in long}), long
-
-
-def _with_unit(value: Any, unit: str | None) -> str:
-    if unit in ("s", "seconds"):
-        return humanise.seconds(value)
-    if unit in ("B", "bytes"):
-        return humanise.size(value)
-    if not humanise.known(value):
-        return humanise.NOTHING
-    number = f"{value:,.0f}" if float(value).is_integer() else humanise.digits(value)
-    return number if unit in (None, "", "count", "lines", "functions", "operators", "packages") else f"{number} {unit}"
 
 
 def _own_cost(scope: str, seen: View) -> list[dict[str, Any]]:

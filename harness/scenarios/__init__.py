@@ -7,7 +7,7 @@ TITLES = {
     "train": "training: losses, gradients and a step checked, then timed",
     "native": "the adapter against the same network written by hand in its framework, inference and training",
     "coldstart": "from the start of a process to its first result, each phase on its own",
-    "ease": "what it costs to have and to program: packages, bytes, seconds, lines, missing operators",
+    "ease": "what it costs to program, to have, and to make mistakes in: programs, diagnostics, installs, workarounds",
 }
 
 SCENARIOS = list(TITLES)

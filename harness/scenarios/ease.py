@@ -1,50 +1,153 @@
-"""Ease of use, first version: figures about having and programming a framework, each read off something real."""
+"""Ease of use: what can be read and parsed; thoroughly, also what has to be run, installed and resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from radon.raw import analyze
-from radon.visitors import ComplexityVisitor
-
+from harness.adapters import AdapterSpec
+from harness.ease import effort, first_results, mistakes, programs, source, starting, status
+from harness.ease.metrics import Row, row
+from harness.ease.mistakes import Diagnosis
+from harness.ease.programs import Attempt
+from harness.ease.sharing import of_pairs
+from harness.ease.tasks import TASKS
+from harness.environments import Environment
+from harness.errors import HarnessError
+from harness.journal import Journal
 from harness.live import Site
-
-Row = dict[str, Any]
-
-
-def of_environment(site: Site) -> Iterator[Row]:
-    """Packages, bytes and seconds of an environment, as measured when it was made and first started."""
-    environment = site.environment
-    source = f"environment {environment.name}"
-    yield _row(site.adapter, "packages", len(environment.packages), "packages", source, environment.name)
-    yield _row(site.adapter, "bytes_on_disk", environment.bytes_on_disk, "bytes", source, environment.name)
-    if environment.install_seconds is not None:
-        yield _row(site.adapter, "install", environment.install_seconds, "seconds", source, environment.name)
-    yield _row(site.adapter, "import", site.hello["import_ns"] / 1e9, "seconds", source, environment.name)
+from harness.matrix import usable_cores
+from harness.results import NULL_ADAPTER
+from harness.sites import Sites
 
 
-def of_adapter(name: str, folder: Path) -> Iterator[Row]:
-    """Logical lines of code and functions of an adapter's own modules (radon's counts)."""
-    lines = functions = 0
-    for path in sorted(folder.glob("*.py")):
-        text = path.read_text()
-        lines += analyze(text).sloc
-        visitor = ComplexityVisitor.from_code(text)
-        functions += len(visitor.functions) + sum(len(kind.methods) for kind in visitor.classes)
-    yield _row(name, "adapter_lines", lines, "lines", "radon sloc of the adapter's modules")
-    yield _row(name, "adapter_functions", functions, "functions", "radon, functions and methods of its modules")
+@dataclass(frozen=True)
+class EasePlan:
+    """devices: by adapter. thorough: also run programs, plant mistakes, install anew and ask the resolver."""
+
+    devices: dict[str, str]
+    thorough: bool = True
 
 
-def of_operators(site: Site, needed: set[str], rewritten: set[str]) -> Iterator[Row]:
-    """Operators of this run's models that the adapter lacks, and those of them that were rewritten for it."""
-    lacking = set() if "*" in site.operators else needed - set(site.operators)
-    source = "operators of this run's models: " + (", ".join(sorted(lacking)) or "none is missing")
-    yield _row(site.adapter, "operators_missing", len(lacking), "operators", source, site.environment.name)
-    named = "ONNX function bodies used instead: " + (", ".join(sorted(rewritten)) or "none")
-    yield _row(site.adapter, "operators_rewritten", len(rewritten), "operators", named, site.environment.name)
+class Ease:
+    """Measures ease of use for adapters, one after the other, each fact into the journal as it becomes known.
+
+    folder: the run's. Nobody else may be measured meanwhile: seconds are among the figures.
+    """
+
+    def __init__(self, journal: Journal, sites: Sites, plan: EasePlan, folder: Path, seed: int, timeout: float):
+        self.journal, self.sites, self.plan = journal, sites, plan
+        self.folder, self.seed, self.timeout = folder, seed, timeout
+
+    def measure(self, spec: AdapterSpec, needed: set[str], rewritten: dict[str, set[str]]) -> None:
+        """Everything about one adapter. needed: operators of this run's models; rewritten: by environment, those for
+        which something else stood in."""
+        if spec.name == NULL_ADAPTER:
+            return
+        purposes = {purpose: self.sites.open(spec, self.plan.devices[spec.name], purpose) for purpose in spec.scenarios}
+        sites = {purpose: site for purpose, site in purposes.items() if isinstance(site, Site)}
+        self._write(effort.of_adapter(spec.name, spec.folder))
+        self._write(effort.of_board(spec.name, effort.newest_board(self.folder.parent)))
+        for workaround in effort.workarounds(spec.folder):
+            self.journal.append("workaround", adapter=spec.name, **vars(workaround))
+        self._write(self._parsed(spec))
+        for site in _distinct(sites.values()):
+            self._write(starting.of_environment(site))
+            if needed:
+                name = site.environment.name
+                lacking = set() if "*" in site.operators else needed - set(site.operators)
+                self._write(effort.of_models(spec.name, name, lacking, rewritten.get(name, set())))
+        if self.plan.thorough:
+            self._measure_thoroughly(spec, sites)
+        self.journal.append("ease_end", adapter=spec.name)
+
+    def share(self, specs: list[AdapterSpec]) -> None:
+        """Which frameworks can live in one environment."""
+        if self.plan.thorough:
+            self._write(of_pairs([spec for spec in specs if spec.name != NULL_ADAPTER]))
+
+    def _measure_thoroughly(self, spec: AdapterSpec, sites: dict[str, Site]) -> None:
+        environments = {purpose: site.environment for purpose, site in sites.items()}
+        for task in programs.asked_of(spec):
+            if task.purpose in environments:
+                self._run(spec, task.name, environments[task.purpose])
+        self._plant(spec, environments)
+        device = self.plan.devices[spec.name]
+        self._write(first_results.of(spec, sites, device, self.seed, self.folder, self.timeout))
+        today = datetime.now(UTC).date()
+        for site in _distinct(sites.values()):
+            self._write(starting.of_installation(spec, site.environment))
+            self._write(status.of(spec, site.environment, today))
+
+    def _parsed(self, spec: AdapterSpec) -> Iterator[Row]:
+        for task in programs.asked_of(spec):
+            file = programs.file_of(spec, task.name)
+            if file.is_file():
+                text = file.read_text(encoding="utf-8")
+                for metric, value in source.measure(text).items():
+                    yield row(spec.name, metric, value, f"rosetta/{file.name}", task.name)
+
+    def _run(self, spec: AdapterSpec, task: str, environment: Environment) -> None:
+        scratch = self.folder / ".scratch" / "rosetta"
+        attempt = programs.run(spec, TASKS[task], environment, scratch, usable_cores(), self.timeout)
+        shutil.rmtree(scratch, ignore_errors=True)
+        file = programs.file_of(spec, task)
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        self.journal.append("program", environment=environment.name, text=text, **vars(attempt))
+        self._write(_of_attempt(attempt))
+
+    def _plant(self, spec: AdapterSpec, environments: dict[str, Environment]) -> None:
+        scratch = self.folder / ".scratch" / "mistakes"
+        try:
+            for diagnosis in mistakes.run_all(spec, environments, scratch, self.timeout):
+                self.journal.append("mistake", **vars(diagnosis))
+                self._write(_of_diagnosis(diagnosis))
+        except HarnessError as error:
+            self.journal.append("warning", text=f"{spec.title}: no diagnostics: {error}")
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        for one in rows:
+            self.journal.append("ease", **one)
 
 
-def _row(adapter: str, metric: str, value: float, unit: str, source: str, task: str = "") -> Row:
-    return {"adapter": adapter, "metric": metric, "task": task, "value": value, "unit": unit, "source": source}
+def _of_attempt(attempt: Attempt) -> Iterator[Row]:
+    done = attempt.outcome == "done"
+    told = "it ran and its results agree" if done else f"{attempt.outcome}: {attempt.reason}"
+    yield row(attempt.adapter, "done", float(done), told, attempt.task)
+    if attempt.seconds is not None:
+        run = f"a run of rosetta/{attempt.task}.py"
+        yield row(attempt.adapter, "run_seconds", attempt.seconds, run, attempt.task)
+        yield row(attempt.adapter, "warnings", attempt.warnings, run, attempt.task)
+        yield row(
+            attempt.adapter, "extra_packages", attempt.extra_packages, f"rosetta/{attempt.task}.lock", attempt.task
+        )
+
+
+def _of_diagnosis(diagnosis: Diagnosis) -> Iterator[Row]:
+    """A row for every metric: without a value where the mistake cannot be made, or where there is no message."""
+    told, caught = diagnosis.way, diagnosis.caught
+    possible = diagnosis.way not in ("cannot", "unwritten")
+    if not possible:
+        told = f"{diagnosis.way}: {diagnosis.reason}"
+    moment = mistakes.MOMENTS.index(diagnosis.moment)
+    values: dict[str, float | bool | None] = {
+        "caught": caught,
+        "moment": moment,
+        "names_operator": diagnosis.names_operator,
+        "names_shapes": diagnosis.names_shapes,
+        "names_line": diagnosis.names_line,
+        "traceback_lines": diagnosis.lines if caught else None,
+        "traceback_frames": diagnosis.frames if caught else None,
+        "user_frames": diagnosis.user_frames if caught else None,
+    }
+    for metric, value in values.items():
+        known = float(value) if possible and value is not None else None
+        yield row(diagnosis.adapter, metric, known, told, diagnosis.mistake)
+
+
+def _distinct(sites: Iterable[Site]) -> list[Site]:
+    return list({site.environment.python: site for site in sites}.values())
