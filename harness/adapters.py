@@ -68,7 +68,8 @@ class EnvironmentSpec:
     """How to make one environment of an adapter.
 
     python: versions that it can be made with, best first. install: requirements; install_for: those of a lock that
-    is not made from `install`. locks: files tried in this order. scenarios: those it serves. variables: environment
+    is not made from `install`. needs: what the framework needs beside itself though its packages do not declare it;
+    None where nothing is known, see `AdapterSpec.essentials`. locks: files tried in this order. scenarios: those it serves. variables: environment
     variables of its processes. cuda: version of the CUDA runtime inside, or "". gpu_architectures: what its GPU code
     was compiled for, see `harness.devices.runs_on`.
     """
@@ -80,6 +81,7 @@ class EnvironmentSpec:
     locks: tuple[Path, ...]
     scenarios: tuple[str, ...] = SCENARIOS
     install_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cuda: str = ""
     gpu_architectures: tuple[str, ...] = ()
@@ -131,6 +133,28 @@ class AdapterSpec:
     def devices(self) -> tuple[str, ...]:
         """Devices that it has an environment for."""
         return tuple(dict.fromkeys(environment.device for environment in self.environments))
+
+    def essentials(self, environment: EnvironmentSpec) -> tuple[str, ...]:
+        """What a user must ask for to have the framework: as pinned, and what it needs beside itself.
+
+        Where `needs` says nothing, other requirements count as they stand, but exact pins of them are our choice
+        and come without their version.
+        """
+        from packaging.requirements import Requirement
+        from packaging.specifiers import SpecifierSet
+        from packaging.utils import canonicalize_name
+
+        own = {canonicalize_name(name) for name in self.packages}
+        framework, others = [], []
+        for text in environment.install:
+            requirement = Requirement(text)
+            if canonicalize_name(requirement.name) in own:
+                framework.append(text)
+                continue
+            if any(specifier.operator in ("==", "===") for specifier in requirement.specifier):
+                requirement.specifier = SpecifierSet()
+            others.append(str(requirement))
+        return (*framework, *(others if environment.needs is None else environment.needs))
 
     def environment(self, device: str, scenario: str = "infer") -> EnvironmentSpec:
         """The first environment for a device that serves a scenario. Raises HarnessError if there is none."""
@@ -313,7 +337,8 @@ def _quirk(table: _Table) -> Quirk:
 
 def _environment(folder: Path, table: _Table, name: str) -> EnvironmentSpec:
     table.only(
-        "device", "python", "install", "install_for", "locks", "scenarios", "variables", "cuda", "gpu_architectures"
+        *("device", "python", "install", "install_for", "needs", "locks", "scenarios", "variables"),
+        *("cuda", "gpu_architectures"),
     )
     locks = table.strings("locks")
     install_for = table.table("install_for", optional=True)
@@ -331,6 +356,7 @@ def _environment(folder: Path, table: _Table, name: str) -> EnvironmentSpec:
         device=table.choice("device", DEVICES),
         python=table.strings("python"),
         install=table.strings("install"),
+        needs=_requirements(table, "needs") if "needs" in table.values else None,
         locks=tuple(folder / lock for lock in locks),
         scenarios=table.choices("scenarios", SCENARIOS, SCENARIOS),
         install_for={lock: install_for.strings(lock) for lock in install_for.values},
@@ -338,3 +364,15 @@ def _environment(folder: Path, table: _Table, name: str) -> EnvironmentSpec:
         cuda=table.get("cuda", str, ""),
         gpu_architectures=architectures,
     )
+
+
+def _requirements(table: _Table, key: str) -> tuple[str, ...]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    values = table.strings(key, ())
+    for value in values:
+        try:
+            Requirement(value)
+        except InvalidRequirement:
+            raise table.wrong(key, f"holds {value!r}; it may hold requirements such as numpy<2") from None
+    return values
