@@ -34,6 +34,9 @@ WAYS = ("exception", "warning", "death", "silence", "cannot", "unwritten")
 #: Python since 3.11 marks the place in a quoted line; earlier versions do not, and must not look terser for it.
 _MARKS = re.compile(r"^\s*[~^]+\s*$")
 
+#: What sets a printed warning apart from a notice: a word, or the level that C++ loggers begin a line with.
+_ALARM = re.compile(r"warn|error|invalid|not finite|^\s*\[?[WEF]\s?\d", re.IGNORECASE)
+
 _PLANTED = "# planted"
 
 
@@ -187,7 +190,7 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
     elif seen.exception is not None:
         diagnosis.way, diagnosis.moment = "exception", seen.moment
     else:
-        about = [line for line in _warned(seen) if _is_about(mistake, line)]
+        about = _warned(mistake, seen)
         if not about:
             return diagnosis
         diagnosis.way, diagnosis.moment = "warning", "first run"
@@ -203,14 +206,10 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
     return diagnosis
 
 
-def _warned(seen: Seen) -> list[str]:
-    """What was said to warn: by Python's warnings, or by lines printed that are no mere notice."""
-    return [*seen.warnings, *(line for line in seen.ended.printed.splitlines() if line.strip())]
-
-
-def _is_about(mistake: Mistake, text: str) -> bool:
-    """Whether a warning is about the mistake: it names the thing at fault."""
-    return bool(mistake.names.search(text)) and bool(re.search(r"warn|error|invalid|nan\b|W\d|E\d|using", text, re.I))
+def _warned(mistake: Mistake, seen: Seen) -> list[str]:
+    """What was said to warn of the mistake: by Python's warnings, or by printed lines that are more than a notice."""
+    printed = [line for line in seen.ended.printed.splitlines() if _ALARM.search(line)]
+    return [text for text in (*seen.warnings, *printed) if mistake.names.search(text)]
 
 
 def _tells_line(text: str, file: Path, planted: int) -> bool:

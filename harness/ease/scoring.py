@@ -46,9 +46,9 @@ def _totals(metric: str, values: pandas.DataFrame) -> pandas.Series[float]:
     """Each adapter's sum over the tasks that all can be compared by."""
     if metric not in values.columns.get_level_values(0):
         raise HarnessError(f"this run has no figures of {metric}", "Measure them: harness run --scenarios ease")
-    table = values[metric]
+    table = values.xs(metric, axis=1, level=0)
     if METRICS[metric].group == PROGRAMS and metric != "done" and "done" in values.columns.get_level_values(0):
-        done = values["done"].reindex(columns=table.columns)
+        done = values.xs("done", axis=1, level=0).reindex(columns=table.columns)
         table = table.loc[:, done.eq(1).all()]
     shared = table.dropna(axis=1) if table.notna().all().any() else table
     return shared.sum(axis=1, min_count=1)
