@@ -69,9 +69,9 @@ class EnvironmentSpec:
 
     python: versions that it can be made with, best first. install: requirements; install_for: those of a lock that
     is not made from `install`. needs: what the framework needs beside itself though its packages do not declare it;
-    None where nothing is known, see `AdapterSpec.essentials`. locks: files tried in this order. scenarios: those it serves. variables: environment
-    variables of its processes. cuda: version of the CUDA runtime inside, or "". gpu_architectures: what its GPU code
-    was compiled for, see `harness.devices.runs_on`.
+    None where nothing is known, see `AdapterSpec.essentials`. locks: files tried in this order. scenarios: those it
+    serves. variables: environment variables of its processes. cuda: version of the CUDA runtime inside, or "".
+    gpu_architectures: what its GPU code was compiled for, see `harness.devices.runs_on`.
     """
 
     name: str

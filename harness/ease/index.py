@@ -66,13 +66,15 @@ class Resolution:
 
 
 def resolve(
-    requirements: Iterable[str], python: str, dependencies: bool = True, everywhere: bool = False
+    requirements: Iterable[str], python: str, dependencies: bool = True, everywhere: bool = False, stable: bool = False
 ) -> Resolution:
     """Ask the resolver for the newest versions that have wheels. Never raises for what uv says.
 
     python: a minor version. everywhere: for all platforms, and that Python and newer ones; else for this platform.
+    stable: no pre-releases, not even where there is nothing else.
     """
     options = (["--universal"] if everywhere else []) + ([] if dependencies else ["--no-deps"])
+    options += ["--prerelease", "disallow"] if stable else []
     with tempfile.TemporaryDirectory(prefix="harness-index-") as scratch:
         wanted, output = Path(scratch) / "requirements.in", Path(scratch) / "pylock.toml"
         wanted.write_text("\n".join(requirements) + "\n")

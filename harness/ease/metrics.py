@@ -46,8 +46,8 @@ METRICS = {
         Metric("complexity", "cyclomatic complexity", "", PROGRAMS, LESS, _PROGRAM,
                "decision points plus one for each function and for the module (McCabe, 1976; by radon)"),
         Metric("api_names", "API names", "names", PROGRAMS, LESS, _PROGRAM,
-               "distinct dotted names reached through imports of the framework, and distinct attributes asked of "
-               "objects that are not another import and not defined in the program"),
+               "distinct dotted names that begin with an import which is neither Python's own nor numpy, and distinct "
+               "attributes of objects, such as .backward, that are neither the program's nor Python's own"),
         Metric("imports", "imports", "modules", PROGRAMS, LESS, _PROGRAM, "distinct modules imported"),
         Metric("concepts", "concepts", "concepts", PROGRAMS, LESS, _PROGRAM,
                "kinds of harness/ease/concepts.toml (sessions, graphs, tapes, ...) of which the program uses a name"),
@@ -91,9 +91,10 @@ METRICS = {
         Metric("bytes_on_disk", "on disk", "bytes", STARTING, LESS, _ENVIRONMENT,
                "bytes of all files in site-packages, each counted once"),
         Metric("install_cold", "install, cold cache", "seconds", STARTING, LESS, _ENVIRONMENT,
-               "uv makes the environment with an empty cache folder of its own: everything is downloaded"),
+               "uv makes the environment with an empty cache folder of its own, so that everything is downloaded, and "
+               "compiles it to bytecode"),
         Metric("install_warm", "install, warm cache", "seconds", STARTING, LESS, _ENVIRONMENT,
-               "the same once more, from that cache"),
+               "the same from the cache that this filled; the lesser of two"),
         Metric("import", "import", "seconds", STARTING, LESS, _ENVIRONMENT,
                "a fresh worker's import of numpy, the kit and the framework"),
         Metric("first_inference", "start to first inference", "seconds", STARTING, LESS, _ENVIRONMENT,
@@ -101,14 +102,17 @@ METRICS = {
         Metric("first_step", "start to first training step", "seconds", STARTING, LESS, _ENVIRONMENT,
                "from the start of a process to the end of LeNet-5's first training step; the least of three"),
         Metric("interpreters", "Python versions with wheels", "versions", STARTING, MORE, "package",
-               "CPython versions for which the pinned release has wheels, by the tags of their names"),
+               "CPython versions, from 3.7 on, for which uv's resolver finds wheels of the release in use and of all "
+               "that it needs, on this platform"),
         Metric("platforms", "platforms with wheels", "platforms", STARTING, MORE, "package",
-               "operating system and processor, by the tags of those names"),
+               "operating systems and processors, by the tags of the names of that release's wheels, and of those of "
+               "packages that stand in for it on other platforms"),
         Metric("pins", "upper pins", "yes or no", STARTING, LESS, "pinned package",
-               "1 where the resolver takes, with the framework, an older numpy (protobuf) than without it on the same "
-               "Python"),
+               "1 where the resolver takes, with the framework and what it needs, an older numpy (protobuf) than "
+               "without it on the same Python"),
         Metric("shares_with", "can share an environment", "yes or no", STARTING, MORE, "other adapter",
-               "1 where uv's resolver finds versions for the requirements of both on one Python"),
+               "1 where uv's resolver finds versions for both frameworks in the releases in use and all that they "
+               "need, for a CPU, on a Python that both are made with; 0 also where two packages hold the same module"),
         # What an adapter needed.
         Metric("adapter_lines", "lines of the adapter", "lines", ADAPTER, LESS, "",
                "source lines of the adapter's own modules (radon's sloc), hand-written networks left out"),
@@ -128,14 +132,16 @@ METRICS = {
         Metric("operators_rewritten", "operators rewritten", "operators", ADAPTER, LESS, _ENVIRONMENT,
                "those of them for which something else stood in"),
         # Status.
-        Metric("release_age", "age of the release", "days", STATUS, LESS, "package",
+        Metric("release_age", "age of the release in use", "days", STATUS, NEITHER, "package",
                "days from the upload of the release in use, as the package index states it, to the day of the run"),
         Metric("newest_release_age", "age of the newest release", "days", STATUS, LESS, "package",
-               "the same for the newest release of the package on any Python"),
+               "the same for the newest release of the package on any Python, pre-releases left out; for a retired "
+               "framework that lives in another's package, for the release in use"),
         Metric("requires_python", "required Python", "", STATUS, NEITHER, "package",
-               "Requires-Python of the metadata in the environment; the value is its least minor version"),
+               "Requires-Python of the metadata in the environment; the value is its least minor version, 10 for 3.10"),
         Metric("licence", "licence", "", STATUS, NEITHER, "package",
-               "License-Expression, License or the licence classifier of that metadata, in the source"),
+               "1 where that metadata names a licence, in License-Expression, License or a classifier; the source "
+               "has it"),
         Metric("first_release", "first release", "year", STATUS, NEITHER, "lineage",
                "the year in adapter.toml; the source has origin, maker, status and successor from there"),
     )
