@@ -1,5 +1,7 @@
 """Find the layer that makes a NaN, by hooks on its outputs."""
 
+from functools import partial
+
 import numpy
 import torch
 from torch import nn
@@ -20,17 +22,16 @@ model = nn.Sequential()
 for number in range(1, 5):
     model.add_module(f"block{number}", Block(data[f"w{number}"]))
 
-names = {module: name for name, module in model.named_children()}
 found = []
 
 
-def note_nan(module, inputs, output):
+def note_nan(name, module, inputs, output):
     if output.isnan().any():
-        found.append(names[module])
+        found.append(name)
 
 
-for module in model.children():
-    module.register_forward_hook(note_nan)
+for name, block in model.named_children():
+    block.register_forward_hook(partial(note_nan, name))
 model(data["x"])
 
 numpy.savez("results.npz", layer=found[0])

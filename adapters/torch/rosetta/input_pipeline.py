@@ -23,17 +23,13 @@ class Digits(Dataset):
 
 if __name__ == "__main__":
     loader = DataLoader(Digits("digits"), batch_size=50, shuffle=True, num_workers=2)
-    results = {"order": [], "labels": [], "batches": [], "means": []}
+    order, labels, batches, means = [], [], [], []
     for _ in range(2):
-        order, labels, sizes, means = [], [], [], []
         for images, numbers, digits in loader:
-            order.append(numbers)
-            labels.append(digits)
-            sizes.append(len(images))
+            order.extend(numbers)
+            labels.extend(digits)
+            batches.append(len(images))
             means.append(images.mean())
-        results["order"].append(torch.cat(order))
-        results["labels"].append(torch.cat(labels))
-        results["batches"].append(sizes)
-        results["means"].append(torch.stack(means).mean())
 
-    numpy.savez("results.npz", **results)
+    order, labels, batches, means = (numpy.reshape(values, (2, -1)) for values in (order, labels, batches, means))
+    numpy.savez("results.npz", order=order, labels=labels, batches=batches, means=means.mean(1))
