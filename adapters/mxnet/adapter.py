@@ -120,7 +120,8 @@ def _without(program, tensors):
 
 
 def _group(values):
-    """One symbol with these Values as its outputs. An output that is an input is copied: CachedOp wants an operator."""
+    """One symbol with these Values as its outputs."""
+    # workaround: CachedOp takes no output that is an input, so that such a one is copied
     return mxnet.sym.Group([F._copy(v).symbol if v.symbol.get_children() is None else v.symbol for v in values])
 
 
@@ -339,7 +340,8 @@ class MXNetNetwork(Network):
 
 
 def _gpu_works():
-    """Whether the first GPU really computes: MXNet also counts GPUs that its wheel has no code for."""
+    """Whether the first GPU really computes."""
+    # workaround: MXNet also counts GPUs that its wheel has no code for
     try:
         return mxnet.context.num_gpus() > 0 and (mxnet.nd.ones((1,), mxnet.gpu(0)) + 1).asscalar() == 2
     except mxnet.base.MXNetError:

@@ -7,13 +7,11 @@ import json
 import mxnet
 
 
+# workaround: a static CachedOp of MXNet 1.9 never sets whether gradients are needed (OpContext's need_grad), which RNN
+# reads; by what lay in memory before, inference then runs MKL-DNN's forward pass for training, a third slower, or does
+# not, and the executor sets it
 class Bound:
-    """A symbol bound to its arguments, called as a CachedOp is.
-
-    workaround: a static CachedOp of MXNet 1.9 never sets whether gradients are needed (OpContext's need_grad), which
-    RNN reads. By what lay in memory before, inference then runs MKL-DNN's forward pass for training, a third slower,
-    or does not. The executor sets it.
-    """
+    """A symbol bound to its arguments, called as a CachedOp is."""
 
     def __init__(self, symbol, context, weights, inputs, order):
         """weights: {name: array}. inputs: {name: array}, which the executor keeps to itself. order: the names of what

@@ -38,8 +38,8 @@ def reshape(x, shape):
     if x.shape == shape:
         return x
     if x.dtype == "float32" and shape and 0 not in shape and max(x.ndim, len(shape)) <= 6:
-        # _np_reshape passes MKL-DNN's blocked layout on under the new shape, and RNN and elemwise_add then fail.
-        # MKL-DNN has no blocked layouts, and no Reshape either, beyond six axes.
+        # workaround: _np_reshape passes MKL-DNN's blocked layout on under the new shape, and RNN and elemwise_add then
+        # fail; beyond six axes MKL-DNN has no blocked layouts, and no Reshape either
         return F.Reshape(x, shape=shape)
     return F._np_reshape(x, newshape=shape)
 
@@ -261,7 +261,8 @@ def Neg(x):
 def Abs(x):
     if x.dtype != "int64":
         return F._npi_abs(x)
-    return Where(F._npi_less(x, full((), 0, "int64")), Neg(x), x)  # workaround: _npi_abs goes through float64
+    # workaround: _npi_abs goes through float64, too small for int64
+    return Where(F._npi_less(x, full((), 0, "int64")), Neg(x), x)
 
 
 def squared(x):
@@ -297,7 +298,8 @@ def Ceil(x):
 
 
 def Round(x):
-    return F._npi_around(x)  # workaround: MXNet's rint rounds halves down, ONNX to even
+    # workaround: MXNet's rint rounds halves down, ONNX to even
+    return F._npi_around(x)
 
 
 def Erf(x):
@@ -349,13 +351,13 @@ def Atanh(x):
 
 
 def Clip(x, *, min=None, max=None):
-    """MXNet's clip gets its bounds as float32, so that integers beyond 2**24 are compared with constants instead."""
     if min is None and max is None:
         return F._copy(x)
     if x.dtype == "float32" or (x.dtype == "float16" and None not in (min, max)):
         low = -numpy.inf if min is None else min
         high = numpy.inf if max is None else max
         return F.clip(x, a_min=min_of(low, high), a_max=high)
+    # workaround: MXNet's clip gets its bounds as float32, too small for integers beyond 2**24
     if min is not None:
         x = F._npi_maximum(x, constant(numpy.array(min, x.dtype)))
     return x if max is None else F._npi_minimum(x, constant(numpy.array(max, x.dtype)))
@@ -389,10 +391,12 @@ def LessOrEqual(a, b):
 
 
 def And(a, b):
-    return F._npi_multiply(a, b)  # workaround: MXNet's logical and bitwise operators do not broadcast bool
+    # workaround: MXNet's logical and bitwise operators do not broadcast bool
+    return F._npi_multiply(a, b)
 
 
 def Or(a, b):
+    # workaround: MXNet's logical and bitwise operators do not broadcast bool
     return F._npi_add(a, b)
 
 
@@ -450,7 +454,8 @@ def IsInf(x, *, detect_negative=1, detect_positive=1):
 
 def Where(condition, x, y):
     values = [condition, x, y]
-    if max(value.ndim for value in values) > 5:  # workaround: MXNet's where has at most five axes
+    # workaround: MXNet's where has at most five axes
+    if max(value.ndim for value in values) > 5:
         shape = common_shape(*values)
         if any(value.shape not in (shape, (), (1,)) for value in values):
             raise Unsupported("MXNet's where has at most five axes where shapes differ")

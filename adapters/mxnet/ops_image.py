@@ -48,6 +48,7 @@ def _apply(x, axis, matrix):
 @in_float32
 def Col2Im(x, *, image_shape, block_shape, dilations=None, pads=None, strides=None):
     """x (N, C * block, L): every column is added to the places in the image that its block covers."""
+    # workaround: MXNet's col2im pads the same on both sides only
     rank = len(image_shape)
     dilations, strides, pads = dilations or [1] * rank, strides or [1] * rank, pads or [0] * 2 * rank
     padded = [n + pads[i] + pads[i + rank] for i, n in enumerate(image_shape)]

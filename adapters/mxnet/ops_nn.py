@@ -86,7 +86,8 @@ def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
 
 
 def _split_pads(x, pads, value=0):
-    """What MXNet can pad by itself (the same on both sides), and x with the rest padded explicitly."""
+    """What MXNet can pad by itself, and x with the rest padded explicitly."""
+    # workaround: MXNet's convolution and pooling pad the same on both sides only
     if all(before == after for before, after in pads):
         return x, tuple(before for before, _ in pads)
     return pad(x, [(0, 0)] * (x.ndim - len(pads)) + list(pads), value=value), (0,) * len(pads)
@@ -120,6 +121,7 @@ def ConvTranspose(
     output_shape=None, pads=None, strides=None,
 ):  # fmt: skip
     """All of the transposed convolution, then cropped (or, by output_padding, grown) to what ONNX keeps of it."""
+    # workaround: MXNet's Deconvolution pads the same on both sides only
     kernel = w.shape[2:]
     rank = len(kernel)
     require(x, ("float32", "float64") if rank < 3 else ("float32",), "ConvTranspose of %d dimensions" % rank)
@@ -202,7 +204,7 @@ def _max_by_views(x, kernel, strides, dilations, pads, extents, lowest):
 
 def _max_places(x, kernel, strides, dilations, pads, extents, storage_order, lowest):
     """Where the maxima stand in the flattened input."""
-    # workaround: MXNet's pooling does not tell
+    # workaround: MXNet's pooling does not tell where the maxima stand
     order = "F" if storage_order else "C"
     spatial = x.shape[2:]
     inner = numpy.arange(int(numpy.prod(spatial))).reshape(spatial, order=order)
@@ -266,6 +268,7 @@ def _sum_by_views(x, counted, kernel, strides, dilations, pads, extents):
 
 @in_float32
 def LpPool(x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, dilations=None, p=2, pads=None, strides=None):
+    # workaround: MXNet's own Lp pooling knows neither pads that differ nor dilations
     require(x, FLOATS, "LpPool")
     strides, dilations, _, grown, extents = _pooling_geometry(
         x, auto_pad, ceil_mode, dilations, kernel_shape, pads, strides
@@ -309,12 +312,14 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
     attributes = {"eps": epsilon, "momentum": momentum, "fix_gamma": False, "axis": 1}
     if training_mode and mean.running:
         return F.BatchNorm(x, scale, bias, *kept, **attributes), mean, variance
-    constant_statistics = mean.array is not None and variance.array is not None  # BatchNorm has no gradient for them
+    # workaround: BatchNorm has no gradient for the statistics that it is given
+    constant_statistics = mean.array is not None and variance.array is not None
     if not training_mode and constant_statistics and _all_float32(x, scale, bias, mean, variance):
         return F.BatchNorm(x, scale, bias, *kept, use_global_stats=True, **attributes)
     require(x, FLOATS, "BatchNormalization")
     if not training_mode:
         return _normalize(x, _channels(mean, x.ndim), _channels(variance, x.ndim), epsilon, scale, bias)
+    # workaround: BatchNorm hands no new statistics out, it only writes them over the old ones, in its backward pass
     axes = tuple(i for i in range(x.ndim) if i != 1)
     batch_mean = F._npi_mean(x, axis=axes, keepdims=True)
     batch_variance = F._npi_mean(squared(F._npi_subtract(x, batch_mean)), axis=axes, keepdims=True)
@@ -353,6 +358,7 @@ def _moments(x, axes):
 
 
 def GroupNormalization(x, scale, bias, *, num_groups, epsilon=1e-5, stash_type="float32"):
+    # workaround: MXNet's GroupNorm has a scale for each group, ONNX's for each channel
     require(x, FLOATS, "GroupNormalization")
     grouped = reshape(x, (x.shape[0], num_groups, x.size // (x.shape[0] * num_groups)))
     y = reshape(_normalize(grouped, *_moments(grouped, (2,)), epsilon), x.shape)
@@ -464,7 +470,8 @@ def Tanh(x):
 def Gelu(x, *, approximate="none"):
     if approximate == "none" and x.dtype == "float32":
         return F.LeakyReLU(x, act_type="gelu")
-    if approximate == "none":  # workaround: LeakyReLU computes float64 in float32
+    # workaround: LeakyReLU computes float64 in float32
+    if approximate == "none":
         return F.elemwise_mul(scaled(x, 0.5), F._npi_add_scalar(F.erf(scaled(x, 0.5**0.5)), scalar=1))
     cubic = F.elemwise_add(x, scaled(F.elemwise_mul(x, squared(x)), 0.044715))
     gate = F._npi_add_scalar(Tanh(scaled(cubic, (2 / numpy.pi) ** 0.5)), scalar=1)
@@ -474,6 +481,7 @@ def Gelu(x, *, approximate="none"):
 def LeakyRelu(x, *, alpha=0.01):
     if x.dtype == "float32":
         return F.LeakyReLU(x, act_type="leaky", slope=alpha)
+    # workaround: LeakyReLU holds its slope in float32, too coarse for float64
     return _where_negative(x, scaled(x, alpha), x)
 
 
@@ -483,6 +491,7 @@ def PRelu(x, slope):
 
 
 def Elu(x, *, alpha=1.0):
+    # workaround: in float32 LeakyReLU's elu is as inexact near 0 as exp(x) - 1 is
     return _where_negative(x, scaled(F._npi_expm1(x), alpha), x)
 
 
@@ -491,6 +500,7 @@ def Celu(x, *, alpha=1.0):
 
 
 def Selu(x, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
+    # workaround: LeakyReLU's selu has a fixed alpha and gamma
     return scaled(_where_negative(x, scaled(F._npi_expm1(x), alpha), x), gamma)
 
 

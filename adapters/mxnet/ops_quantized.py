@@ -69,7 +69,7 @@ def ConvInteger(
     x, w, x_zero_point=None, w_zero_point=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None,
     pads=None, strides=None,
 ):  # fmt: skip
-    """In float64, which holds every sum exactly."""
+    # workaround: MXNet's Convolution takes no integers; float64 holds every sum exactly
     attributes = {"auto_pad": auto_pad, "dilations": dilations, "group": group, "pads": pads, "strides": strides}
     wide = cast(_shifted(x, x_zero_point, 0), "float64"), cast(_shifted(w, w_zero_point, 0), "float64")
     return cast(Conv(*wide, **attributes), "int32")

@@ -1,7 +1,5 @@
-"""ONNX operators on MXNet symbols: LSTM, GRU and RNN, by MXNet's fused RNN operator where it computes the same.
-
-What the fused operator does not have (peepholes, GRU's linear_before_reset=0, other activations, float64) is unrolled
-into one set of operators per time step: exact, and slow.
+"""ONNX operators on MXNet symbols: LSTM, GRU and RNN, by MXNet's fused RNN operator where it computes the same, else
+unrolled into one set of operators per time step: exact, and slow.
 """
 
 from __future__ import annotations
@@ -136,7 +134,8 @@ class Layer:
 
     def unrolled(self, step, *extra):
         """One set of operators per time step. extra: more weights, of shape (D, ...) or None."""
-        # workaround: MXNet's RNN operator has no such layer
+        # workaround: MXNet's RNN operator has no peepholes, no GRU with linear_before_reset=0, no other activations and
+        # no float64
         columns, lasts = [], []
         for d in range(self.directions):
             cell = Cell(self, d, [None if value is None else _direction(value, d) for value in extra])

@@ -105,13 +105,15 @@ def pad(x, widths, mode="constant", value=0):
     """numpy.pad for widths that are not negative."""
     if all(width == (0, 0) for width in widths):
         return x
-    if mode != "constant":  # workaround: MXNet's pad has a gradient only for constants
+    # workaround: MXNet's pad has a gradient only for constants
+    if mode != "constant":
         for axis, width in enumerate(widths):
             if width != (0, 0):
                 order = numpy.pad(numpy.arange(x.shape[axis]), width, mode=mode)
                 x = F.take(x, constant(order), axis=axis, mode="clip")
         return x
-    if x.ndim == 1:  # workaround: MXNet reads the widths of one axis as those of two
+    # workaround: MXNet reads the widths of one axis as those of two
+    if x.ndim == 1:
         return reshape(pad(reshape(x, (1, x.size)), [(0, 0)] + list(widths), mode, value), (x.size + sum(widths[0]),))
     return F._npi_pad(x, pad_width=tuple(widths), mode="constant", constant_value=value or 0)
 

@@ -13,7 +13,7 @@ from ..kit.interface import Unsupported
 
 nd = mxnet.nd
 
-#: MXNet's aggregated updates take at most this many weights in one call.
+# workaround: MXNet's aggregated updates take at most this many weights in one call
 AGGREGATED = 45
 
 
@@ -77,9 +77,10 @@ class Momentum(Rule):
 
 
 class Nesterov(Momentum):
-    """X' = X - R*(G' + alpha*V'). MXNet's own step is this only for beta = 1 and norm_coefficient = 0."""
+    """X' = X - R*(G' + alpha*V')."""
 
     def apply(self, rate):
+        # workaround: nag_mom_update is ONNX's step only for beta = 1 and norm_coefficient = 0
         if self.norm_coefficient or (self.step > 0 and self.beta != 1):
             self._composed(rate)
             return
@@ -119,6 +120,8 @@ class Adam(Rule):
 
 class Adagrad(Rule):
     """In the memory of one array for each parameter: every operator more costs a pass over all of them."""
+
+    # workaround: MXNet's AdaGrad adds epsilon within the root, and has an operator for sparse gradients only
 
     kinds = 2  # the second is where a step is computed
 

@@ -57,6 +57,7 @@ def _environment():
     return (library, words) if library.fegetenv(words) == 0 else None
 
 
+# workaround: MXNet has no switch for denormals
 def _flush_denormals():
     found = _environment()
     if found:
@@ -106,6 +107,7 @@ def facts():
 
 def _call(library, function):
     """What a function without arguments of a library says that MXNet has loaded; None where that cannot be asked."""
+    # workaround: MXNet tells neither how many threads it computes with nor which cuDNN it has
     try:
         return int(getattr(ctypes.CDLL(library), function)())
     except (OSError, AttributeError):

@@ -3,7 +3,6 @@
 FullyConnected wants a weight as (outputs, inputs), where MatMul and Gemm hold (inputs, outputs); MXNet's RNN operator
 wants its gates in another order than ONNX. Such a weight is kept in MXNet's form, as a network written for MXNet
 would hold it: optimizers work element by element, so training is the same, and no step pays for a conversion.
-cuDNN's running variance is the unbiased one, ONNX's the population's: kept n/(n-1) times as large it is the same.
 """
 
 from __future__ import annotations
@@ -50,6 +49,8 @@ class Transposed(Form):
         return F.transpose(value)
 
 
+# workaround: with cuDNN, MXNet's BatchNorm keeps the unbiased variance, on a CPU the population's as ONNX does; kept
+# n/(n-1) times as large the unbiased one is the same
 class Scaled(Form):
     def __init__(self, factor):
         self.factor = factor
