@@ -17,7 +17,7 @@ from .settings import PROVIDERS, check_options, describe_pins
 #: Only the training package has a gradient builder.
 CAN_TRAIN = hasattr(library, "GradientGraphBuilder")
 
-# The builders of training graphs report each of their passes otherwise.
+# workaround: the builders of training graphs report each of their passes, though by default only warnings are to be.
 onnxruntime.set_default_logger_severity(3)
 
 

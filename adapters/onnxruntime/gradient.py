@@ -49,6 +49,7 @@ def training_graphs(program: Program, device: str, threads: int) -> TrainingGrap
     model = _gradient_model(program)
     if device == "cpu":
         hasten(model, program)
+    # workaround: some gradient operators cannot infer the types of what they make, so those that are known are told
     constants, known = model.graph.initializer, model.graph.value_info
     names = [GRADIENT.format(name) for name in training.parameters]
     gradients = Writer("gradients", model.graph.node)
@@ -85,7 +86,8 @@ def _differentiate(forward: ModelProto, program: Program) -> ModelProto:
     try:
         builder = library.GradientGraphBuilder(forward.SerializeToString(), {loss}, parameters, loss, options)
         builder.build()
-    except Exception as error:  # ONNX Runtime's own exceptions share no base class of their own
+    # workaround: ONNX Runtime's own exceptions share no base class, and only their text names the operator
+    except Exception as error:
         raise _refusal(error) from None
     model = onnx.load_from_string(builder.get_model())
     made = _made(model)

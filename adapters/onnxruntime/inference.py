@@ -16,7 +16,7 @@ from .optimised import Facts
 from .repairs import repair
 from .session import bind, check_types, create_session, empty, staged, to_host
 
-#: Initializers up to this many bytes are put into the file: shape inference reads none that lie outside it.
+#: Initializers up to this many bytes are put into the file.
 _SMALL = 1024
 
 #: The operator set that gave most operators, Conv among them, bfloat16.
@@ -45,7 +45,8 @@ class InferenceNetwork(Network):
         inputs = [(name, staged(arrays[name], tensor, self._device)) for name, tensor in self._inputs.items()]
         outputs = [(tensor.name, empty(tensor, self._device)) for tensor in self._outputs]
         binding = bind(self._session, inputs, outputs)
-        binding.held = inputs  # a binding does not keep the arrays alive that they are made of
+        # workaround: a binding does not keep the arrays alive that its inputs are made of
+        binding.held = inputs
         return binding
 
     def infer(self, binding: onnxruntime.IOBinding) -> onnxruntime.IOBinding:
@@ -74,6 +75,7 @@ def _read(program: Program) -> OnnxFile:
     """The Program's file, with its small initializers inside."""
     with open(program.onnx_path(), "rb") as stream:
         file = OnnxFile(stream.read())
+    # workaround: shape inference reads no initializer that lies outside the file
     for tensor in program.initializers:
         array = program.weights[tensor.name]
         if array.nbytes <= _SMALL and tensor.dtype not in PACKED:  # the packed ones are inside already
@@ -86,12 +88,13 @@ def _session(
 ) -> Tuple[onnxruntime.InferenceSession, int]:
     """A session, and the operator set that it was made for.
 
-    Some kernels lag behind: they are registered for an operator's version before the file's. As every version since
-    OPSET only added to the one before, a file that uses nothing of what was added is also one of an older version, and
-    ONNX Runtime refuses it as such if it does use it. Raises `Unsupported` where no version has all kernels.
+    As every version since OPSET only added to the one before, a file that uses nothing of what was added is also one of
+    an older version, and ONNX Runtime refuses it as such if it does use it. Raises `Unsupported` where no version has
+    all kernels.
     """
     refusal: Optional[Unsupported] = None
     newest = max(program.opset, _BFLOAT16) if options.precision == "bf16" else program.opset
+    # workaround: some kernels lag behind, registered only for an operator's version before the file's
     for opset in range(newest, OPSET - 1, -1):
         try:
             return create_session(file.serialise(opset), device, options, program.folder), opset

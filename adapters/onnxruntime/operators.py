@@ -41,6 +41,7 @@ def trainable() -> List[str]:
     from .rewritings import REWRITINGS
 
     schemas = _live(schema for schema in onnx.defs.get_all_schemas_with_history() if schema.since_version <= OPSET)
+    # workaround: the gradient builder does not list what it can differentiate, so every operator is tried
     found = {name for name, schema in schemas.items() if _trains(_trial(schema))}
     return sorted(found | set(REWRITINGS))
 
@@ -87,5 +88,6 @@ def _quiet() -> onnxruntime.SessionOptions:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4
     settings.intra_op_num_threads = 1
+    # workaround: the first session of a process decides how the calling thread treats denormals in all later ones
     pin(settings)
     return settings

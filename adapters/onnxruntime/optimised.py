@@ -57,8 +57,9 @@ class Facts:
 
 
 def optimised_graph(model: Union[str, bytes], device: str, options: Options, folder: str) -> Dict[str, Any]:
-    """Facts about it. A session cannot be asked for it, so a second one is made, which writes it to a file that is
-    thrown away."""
+    """Facts about it, from a file that is thrown away."""
+    # workaround: a session cannot be asked for the graph that it runs, only made to write it when it is created; so a
+    # second one is made
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "optimised.onnx")
         create_session(model, device, options, folder, optimised=path)

@@ -14,7 +14,8 @@ from .writer import MICROSOFT, Writer
 #: The number of steps made before, a state of every optimizer whose formula reads it.
 STEP = "step/T"
 
-#: A fused node uses one thread: it is faster than several nodes of many threads up to so many threads or elements.
+# workaround: AdamOptimizer uses one thread, and several nodes of many threads are faster beyond so many threads and
+# elements.
 _FEW, _LITTLE = 2, 1 << 14
 
 Replaced = List[Tuple[str, str]]

@@ -45,8 +45,10 @@ def create_session(
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         session = onnxruntime.InferenceSession(model, settings, providers=providers(device, options))
-    except Exception as error:  # ONNX Runtime's own exceptions share no base class of their own
+    # workaround: ONNX Runtime's own exceptions share no base class, and only their text names the operator
+    except Exception as error:
         raise _refusal(error) or error from None
+    # workaround: a session whose CUDA libraries do not load falls back to the CPU and raises nothing
     if session.get_providers()[0] != PROVIDERS[device]:
         raise Unsupported(f"ONNX Runtime fell back to {session.get_providers()[0]}: its CUDA libraries did not load")
     session.disable_fallback()
@@ -130,8 +132,9 @@ def _in_numpy(dtype: str) -> bool:
 
 
 def _wrapped(array: numpy.ndarray, tensor: Tensor) -> onnxruntime.OrtValue:
-    """A value on the host; it wants as many bytes as elements even where elements share bytes."""
+    """A value on the host."""
     raw = to_bytes(array, tensor.dtype)
+    # workaround: it is to have as many bytes as elements even where elements share bytes
     room = numpy.zeros(tensor.shape, carrier(tensor.dtype))
     room.reshape(-1).view(numpy.uint8)[: raw.size] = raw
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(room, NUMBERS[tensor.dtype])

@@ -140,6 +140,7 @@ def _cuda_facts(given: Dict[str, Dict[str, str]]) -> Dict[str, Any]:
 
 def _cudnn_version() -> Optional[int]:
     """Asked of the library that is loaded; None where it cannot be found."""
+    # workaround: ONNX Runtime does not tell which cuDNN it has loaded
     for version in ("9", "8"):
         try:
             library = ctypes.CDLL(f"libcudnn.so.{version}", mode=getattr(os, "RTLD_NOLOAD", 0) | os.RTLD_LAZY)
@@ -152,7 +153,8 @@ def _cudnn_version() -> Optional[int]:
 
 @lru_cache(maxsize=None)
 def flushes_denormals(threads: int) -> bool:
-    """Do all threads of a session like ours take denormals for zero, and make none? Tried: it cannot be asked."""
+    """Do all threads of a session like ours take denormals for zero, and make none?"""
+    # workaround: how a thread treats denormals cannot be asked of ONNX Runtime, so it is tried
     options = Options("basic", threads=threads)
     session = onnxruntime.InferenceSession(product(), session_options(options), providers=[PROVIDERS["cpu"]])
     taken = numpy.full(_MANY, 1, numpy.int32).view(numpy.float32), numpy.full(_MANY, 1e30, numpy.float32)

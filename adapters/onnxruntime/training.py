@@ -116,8 +116,9 @@ class TrainingNetwork(Network):
         self._session = self._last = self._sets = self._facts = None
 
 
+# workaround: with cuDNN, BatchNormInternal keeps the unbiased variance, n/(n-1) times the population's that ONNX keeps
 def _variance_scales(program: Program) -> Dict[str, float]:
-    """cuDNN averages the unbiased variance, ONNX the population's: n/(n-1) times the running variance is kept."""
+    """n/(n-1) of each running variance."""
     counts = running_variances(program)
     for name, count in counts.items():
         if count < 2:

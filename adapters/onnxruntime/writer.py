@@ -10,8 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 #: The domain of ONNX Runtime's own operators.
 MICROSOFT = "com.microsoft"
 
-#: The newest operator set and file version that the training package knows. What came after operator set 21 only
-#: added to it, so a newer file is relabelled; what it uses of the new things, the session then refuses.
+# workaround: the training package reads no newer operator set and file version than these, so a newer file is
+# relabelled. What came after operator set 21 only added to it; what a file uses of that, the session then refuses.
 OPSET, IR_VERSION = 21, 10
 
 

@@ -75,7 +75,7 @@ class Trained(Network):
         self._start()
 
     def _start(self) -> None:
-        """Weights and optimizer as they are in the artifacts: the API has no way to put an optimizer back."""
+        """Weights and optimizer as they are in the artifacts."""
         from onnxruntime.training import api
 
         training, optimizer, checkpoint = (os.path.join(self.folder.name, name) for name in _ARTIFACTS)
@@ -111,6 +111,7 @@ class Trained(Network):
 
     def set_parameters(self, arrays: Dict[str, numpy.ndarray]) -> None:
         after = {**self.parameters(), **arrays}
+        # workaround: the training API has no way to put an optimizer back to its beginning
         self._start()
         for name, array in after.items():
             self.state.parameters[name] = numpy.array(array)
@@ -145,7 +146,8 @@ class _Rate:
 
 
 def _training_api() -> None:
-    """Make `onnxruntime.training` importable without its __init__, which imports torch for what is not used here."""
+    """Make `onnxruntime.training` importable without its __init__."""
+    # workaround: that imports torch, which the package does not declare, for what is not used here
     name = "onnxruntime.training"
     if name not in sys.modules:
         package = types.ModuleType(name)
@@ -163,7 +165,8 @@ def _generate_artifacts(program: Program, folder: str) -> None:
     from onnxruntime.training import artifacts, onnxblock
 
     model = onnx.load(program.onnx_path())
-    for node in model.graph.node:  # the gradients read outputs that are optional
+    # workaround: some gradients read outputs that are optional, so they must be there
+    for node in model.graph.node:
         for number in range(len(node.output), _GRADIENT_READS.get(node.op_type, 0)):
             node.output.append(f"{node.name}.output{number}")
     adam = onnxblock.optim.AdamW(
