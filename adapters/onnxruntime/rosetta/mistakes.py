@@ -9,7 +9,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-CANNOT = {}
+CANNOT = {
+    "training_mode": "a session's default optimisations leave out a Dropout between layers even if the file says that it "
+    "trains, so the net infers rightly"
+}
 
 
 def _model(nodes, inputs, outputs, **weights):
@@ -199,7 +202,7 @@ def detached_loss():
         helper.make_node("Mul", ["x", "x"], ["squares"]),  # planted
         helper.make_node("ReduceMean", ["squares"], ["loss"], keepdims=0),
     ]
-    model = _model(nodes, {"x": ["batch", 13]}, {"loss": []}, weight=(13, 7), bias=(7,))
+    model = _model(nodes, {"x": ["batch", 13]}, {"loss": [], "y": ["batch", 7]}, weight=(13, 7), bias=(7,))
     parameters = ["weight", "bias"]
     artifacts.generate_artifacts(model, requires_grad=parameters, optimizer=artifacts.OptimType.SGD)
     module = api.Module("training_model.onnx", api.CheckpointState.load_checkpoint("checkpoint"))
@@ -207,20 +210,6 @@ def detached_loss():
     yield
     module(numpy.ones((5, 13), "float32"))
     optimizer.step()
-
-
-def training_mode():
-    nodes = [
-        helper.make_node("MatMul", ["x", "front"], ["h"], name="front"),
-        helper.make_node("Dropout", ["h", "ratio", "train"], ["dropped"], name="dropout"),  # planted
-        helper.make_node("MatMul", ["dropped", "back"], ["y"], name="back"),
-    ]
-    model = _model(nodes, {"x": ["batch", 13]}, {"y": ["batch", 3]}, front=(13, 7), back=(7, 3))
-    model.graph.initializer.append(numpy_helper.from_array(numpy.array(0.5, "float32"), "ratio"))
-    model.graph.initializer.append(numpy_helper.from_array(numpy.array(True), "train"))
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    yield
-    session.run(None, {"x": numpy.ones((5, 13), "float32")})
 
 
 def double_softmax():
