@@ -10,8 +10,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 CANNOT = {
-    "training_mode": "by default a session leaves out a Dropout between layers even where the file says that it trains, "
-    "so the net infers rightly"
+    "training_mode": "by default a session leaves out a Dropout between layers even where the file says that it trains "
+    "and so infers rightly"
 }
 
 
