@@ -98,7 +98,7 @@ def _mistakes(diagnoses: list[Diagnosis]) -> Table:
         table.add_row(
             *(one.mistake, one.way, one.moment if one.caught else ""),
             *(_yes(one.names_operator), _yes(one.names_shapes), _yes(one.names_line)),
-            *(str(one.lines or ""), str(one.frames or ""), str(one.user_frames or ""), last[0]),
+            *(str(one.lines or ""), str(one.frames or ""), str(one.user_frames or ""), last[-1]),
         )
     return table
 

@@ -76,7 +76,7 @@ def _convnet_forward(net: Arrays, images: numpy.ndarray) -> list[numpy.ndarray]:
 
 def _convnet_slopes(net: Arrays, images: numpy.ndarray, labels: numpy.ndarray) -> Arrays:
     """The gradient of the mean softmax cross-entropy with respect to every parameter."""
-    patches1, convolved1, pooled1, patches2, convolved2, pooled2, logits = _convnet_forward(net, images)
+    patches1, convolved1, _, patches2, convolved2, pooled2, logits = _convnet_forward(net, images)
     shares = numpy.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
     shares[numpy.arange(len(labels)), labels] -= 1
@@ -84,11 +84,8 @@ def _convnet_slopes(net: Arrays, images: numpy.ndarray, labels: numpy.ndarray) -
     flat = pooled2.reshape(len(labels), -1)
     slopes = {"dense": flat.T @ slope, "dense_bias": slope.sum(0)}
     slope = (slope @ net["dense"].T).reshape(pooled2.shape)
-    for name, patches, convolved, pooled in (
-        ("conv2", patches2, convolved2, pooled2),
-        ("conv1", patches1, convolved1, pooled1),
-    ):
-        slope = _unpool(slope, numpy.maximum(convolved, 0), pooled) * (convolved > 0)
+    for name, patches, convolved in (("conv2", patches2, convolved2), ("conv1", patches1, convolved1)):
+        slope = _unpool(slope, numpy.maximum(convolved, 0)) * (convolved > 0)
         slopes[name] = numpy.einsum("nchwij,nohw->ocij", patches, slope, optimize=True)
         slopes[f"{name}_bias"] = slope.sum((0, 2, 3))
         # A convolution of the slope with the kernel turned round; the patches of 5x5 with padding 2 are symmetric.
@@ -103,13 +100,23 @@ def _patches(x: numpy.ndarray) -> numpy.ndarray:
     return patches
 
 
+def _windows(x: numpy.ndarray) -> numpy.ndarray:
+    """(N, C, H, W) to (N, C, H/2, W/2, 4): the 2x2 windows, each row by row."""
+    n, channels, height, width = x.shape
+    split = x.reshape(n, channels, height // 2, 2, width // 2, 2)
+    return split.swapaxes(3, 4).reshape(n, channels, height // 2, width // 2, 4)
+
+
 def _pool(x: numpy.ndarray) -> numpy.ndarray:
-    pooled: numpy.ndarray = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max((3, 5))
+    pooled: numpy.ndarray = _windows(x).max(-1)
     return pooled
 
 
-def _unpool(slope: numpy.ndarray, x: numpy.ndarray, pooled: numpy.ndarray) -> numpy.ndarray:
-    """The slope of a pool's input: to where its maximum was, which is one place wherever it matters (it is not 0)."""
-    wide = numpy.repeat(numpy.repeat(pooled, 2, 2), 2, 3)
-    spread: numpy.ndarray = numpy.repeat(numpy.repeat(slope, 2, 2), 2, 3) * (x == wide)
-    return spread
+def _unpool(slope: numpy.ndarray, x: numpy.ndarray) -> numpy.ndarray:
+    """The slope of a pool's input: all of it to the first maximum of a window, as every framework has it. The even
+    background of a digit makes equal values."""
+    windows = _windows(x)
+    spread = numpy.zeros_like(windows)
+    numpy.put_along_axis(spread, windows.argmax(-1)[..., None], slope[..., None], -1)
+    n, channels, height, width = slope.shape
+    return spread.reshape(n, channels, height, width, 2, 2).swapaxes(3, 4).reshape(x.shape)

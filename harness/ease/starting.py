@@ -164,13 +164,9 @@ def _variants(adapter: AdapterSpec, spec: EnvironmentSpec, package: str) -> list
 def python_versions() -> list[str]:
     """Minor versions of CPython, from the oldest that the kit runs on to the newest release that uv knows."""
     answer = uv.call("python", "list", "--only-downloads", "--output-format", "json")
-    released = re.findall(r'"version": ?"3\.(\d+)\.\d+"', answer.output)
-    newest = max(map(int, released), default=max(_OLDEST, *map(_minor_number, uv.interpreters())))
-    return [f"3.{number}" for number in range(_OLDEST, newest + 1)]
-
-
-def _minor_number(version: str) -> int:
-    return int(version.split(".")[1])
+    known = re.findall(r'"version": ?"3\.(\d+)\.\d+"', answer.output)
+    known = known or [version.split(".")[1] for version in uv.interpreters()]
+    return [f"3.{number}" for number in range(_OLDEST, max(map(int, known), default=_OLDEST) + 1)]
 
 
 # What it forces on others --------------------------------------------------------------------------------------------

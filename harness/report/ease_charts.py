@@ -48,7 +48,7 @@ def effort(figures: Figures) -> Any | None:
         yOffset=altair.YOffset("adapter:N", sort=names),
         x=altair.X("tokens:Q", title="tokens (less is easier); hollow: cannot do it", scale=altair.Scale(zero=True)),
     )
-    stems = base.mark_rule(strokeWidth=1.5).encode(x=altair.datum(0), x2="tokens:Q", color=hue)
+    stems = base.mark_bar(height=1.5).encode(color=hue)
     fill = altair.condition("datum.done", altair.Fill("adapter:N", legend=None), altair.value("white"))
     dots = base.mark_point(size=42, strokeWidth=2, opacity=1).encode(color=hue, fill=fill)
     return altair.layer(stems, dots).properties(width=_WIDTH, height=altair.Step(9))
