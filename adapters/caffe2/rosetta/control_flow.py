@@ -2,14 +2,13 @@
 
 import numpy
 from caffe2.python import model_helper, optimizer, recurrent, workspace
-from caffe2.python.modeling.initializers import ExternalInitializer
+from caffe2.python.modeling.initializers import Initializer
 
 workspace.GlobalInit(["caffe2"])
 data = numpy.load("data.npz")
-workspace.FeedBlob("w", data["w"])
 
 model = model_helper.ModelHelper("loop")
-w = model.create_param("w", (8, 8), ExternalInitializer())
+w = model.create_param("w", (8, 8), Initializer("GivenTensorFill", values=data["w"]))
 cell = model_helper.ModelHelper("cell", param_model=model)
 added, before = cell.net.AddExternalInput("added", "before")
 after = cell.net.Tanh(cell.net.Add([cell.net.MatMul([before, w]), added]), "after")

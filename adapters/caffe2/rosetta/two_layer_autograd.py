@@ -2,15 +2,18 @@
 
 import numpy
 from caffe2.python import model_helper, optimizer, workspace
-from caffe2.python.modeling.initializers import ExternalInitializer
+from caffe2.python.modeling.initializers import Initializer
 
 workspace.GlobalInit(["caffe2"])
 data = numpy.load("data.npz")
-for name, array in data.items():
-    workspace.FeedBlob(name, array)
+workspace.FeedBlob("x", data["x"])
+workspace.FeedBlob("y", data["y"])
 
 model = model_helper.ModelHelper("two_layer")
-w1, w2 = (model.create_param(name, data[name].shape, ExternalInitializer()) for name in ("w1", "w2"))
+w1, w2 = (
+    model.create_param(name, data[name].shape, Initializer("GivenTensorFill", values=data[name]))
+    for name in ("w1", "w2")
+)
 outputs = model.net.MatMul([model.net.Relu(model.net.MatMul(["x", w1])), w2])
 loss = model.net.AveragedLoss(model.net.Sqr(model.net.Sub([outputs, "y"])), "loss")
 model.AddGradientOperators([loss])
