@@ -46,7 +46,7 @@ class TorchAdapter(Adapter):
             try:
                 torch.ones(1, device="cuda").add_(1).item()
             except RuntimeError:
-                # A card that this build of torch has no code for is not a device.
+                # workaround: torch calls CUDA available where its build has no code for the card.
                 return found
             found.append({"device": "cuda", "name": torch.cuda.get_device_name()})
         return found
@@ -87,7 +87,7 @@ def _check_compiler(device: str) -> None:
 
 def _freeze_what_infers() -> None:
     """Let torch.compile take the weights of whatever runs without gradients for constants, which they are."""
-    # As an option of one torch.compile it would reach the second half of the compiler only.
+    # workaround: given to one torch.compile, this option reaches the second half of the compiler only.
     importlib.import_module("torch._inductor.config").freezing = True
 
 
@@ -138,7 +138,7 @@ class _TorchNetwork(Network):
         return self._placed(tensor.name, to_tensor(array, torch_type(tensor.dtype), self.device))
 
     def _placed(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        # `contiguous` leaves a tensor of one channel as it is, and a convolution would take it for channels first.
+        # workaround: `contiguous` leaves a tensor of one channel as it is, which convolutions take for channels first.
         return x.to(memory_format=torch.channels_last) if name in self.channels_last else x
 
     def _tracer(self) -> Tracer:

@@ -48,7 +48,8 @@ def _by_head(x, heads):
 
 
 def _is_fused(q, softmax_precision):
-    """Whether torch's fused call rounds as ONNX does: not float16 on a CPU, nor a softmax in another type."""
+    """Whether torch's fused call rounds as ONNX does."""
+    # workaround: on a CPU torch's fused attention rounds float16 once, at the end, and has no softmax in another type.
     precise = softmax_precision is None or torch_type(softmax_precision) == q.dtype
     return precise and not (q.dtype == torch.float16 and q.device.type == "cpu")
 

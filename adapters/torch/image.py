@@ -36,6 +36,7 @@ def Resize(
         kernel = _torch_mode(x, changed, sizes, scales, mode, coordinate_transformation_mode, nearest_mode)
         if kernel is not None:
             return F.interpolate(x, [int(n) for n in sizes[2:]], **kernel)
+    # workaround: torch's interpolate knows few of ONNX's coordinates and roundings, and no axes but the spatial ones.
     for i, axis in enumerate(axes):
         crop = (roi[i], roi[len(axes) + i]) if roi and coordinate_transformation_mode == "tf_crop_and_resize" else None
         if axis not in changed and crop in (None, (0.0, 1.0)):
@@ -162,6 +163,7 @@ def AffineGrid(theta, *, size, align_corners=0):
     return F.affine_grid(theta, [int(n) for n in size], bool(align_corners))
 
 
+# workaround: torch has no deformable convolution; torchvision has.
 def DeformConv(
     x, w, offset, b=None, mask=None, *, dilations=None, group=1, kernel_shape=None, offset_group=1, pads=None,
     strides=None,
@@ -190,6 +192,7 @@ def DeformConv(
     return y if b is None else y + b.reshape(-1, 1, 1)
 
 
+# workaround: torch's fold knows two spatial axes only, padded alike at both ends.
 def Col2Im(x, *, image_shape, block_shape, dilations=None, pads=None, strides=None):
     rank = len(image_shape)
     dilations, strides, pads = dilations or [1] * rank, strides or [1] * rank, pads or [0] * (2 * rank)
@@ -210,6 +213,7 @@ def Col2Im(x, *, image_shape, block_shape, dilations=None, pads=None, strides=No
     return F.pad(image, [-p for i in range(rank - 1, -1, -1) for p in (pads[i], pads[rank + i])])
 
 
+# workaround: torch's max_unpool takes positions within one plane; ONNX's are within the whole tensor.
 def MaxUnpool(x, indices, *, kernel_shape, output_shape=None, pads=None, strides=None):
     rank = len(kernel_shape)
     strides, pads = strides or [1] * rank, pads or [0] * (2 * rank)
@@ -223,6 +227,7 @@ def MaxUnpool(x, indices, *, kernel_shape, output_shape=None, pads=None, strides
     return F.pad(y, [p for n, wanted in zip(shape[::-1], output_shape[::-1]) for p in (0, int(wanted) - n)])
 
 
+# workaround: torch has no RoiAlign; torchvision has.
 def RoiAlign(
     x, rois, batch_indices, *, coordinate_transformation_mode="half_pixel", mode="avg", output_height=1,
     output_width=1, sampling_ratio=0, spatial_scale=1.0,

@@ -13,7 +13,9 @@ import torch
 from ..kit.interface import Options
 from ..kit.program import Node, Program
 
-#: What torch's CPU kernels sum up one after the other in float32 if channels come last: it loses 1e-3 over 100,000.
+#: What to keep channels first on a CPU.
+# workaround: torch's CPU kernels sum these up one number after the other in float32 if channels come last, which loses
+# 1e-3 over 100,000 of them.
 _INEXACT = {"GroupNormalization", "GlobalLpPool", "LpNormalization", "ReduceL1", "ReduceL2"}
 
 

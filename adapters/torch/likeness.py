@@ -1,9 +1,8 @@
 """What a torch call would return, in shape and element type, with as little work as can be.
 
 A likeness is a tensor of the right shape and type on the CPU in which one zero is repeated, so that it takes no
-memory. The expensive calls have rules here; all others are made, on likenesses. (torch's own meta device does the
-same, at the price of importing its compiler and sympy: seconds of every cold start, and memory.) A rule that were
-wrong could not go unnoticed: the lowering compares every node's result with what ONNX says.
+memory. The expensive calls have rules here; all others are made, on likenesses. A rule that were wrong could not go
+unnoticed: the lowering compares every node's result with what ONNX says.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ def repeated(shape, dtype: torch.dtype, value: int = 0) -> torch.Tensor:
     return torch.full((), value, dtype=torch.float32, device="cpu").to(dtype).expand(tuple(shape))
 
 
+# workaround: torch's own meta device, which does this, imports its compiler and sympy: seconds of every cold start, and
+# memory.
 def result_of(target: Any, args: tuple, kwargs: Dict[str, Any]) -> Any:
     """The likeness of target(*args, **kwargs); a method's target is its name. Tensors in args are likenesses."""
     with torch.no_grad(), torch.device("cpu"):

@@ -138,6 +138,7 @@ def AveragePool(
     if _as_torch_pads(before, after, kernel_shape) and max(dilations) == 1:
         pool = _by_rank(_AVERAGE_POOL, x)
         return pool(x, kernel_shape, strides, before, bool(ceil_mode), bool(count_include_pad))
+    # workaround: torch's average pools know neither dilations nor other paddings at the two ends.
     ones = torch.ones([1, 1] + list(x.shape[2:]), dtype=x.dtype)
     ones = _pad(ones, before, after, 1.0 if count_include_pad else 0.0)
     ones = _pad(ones, [0] * len(before), [wanted - given for wanted, given in zip(reach, after)])
@@ -209,6 +210,7 @@ def Det(x):
 def BatchNormalization(x, scale, b, mean, var, *, epsilon=1e-5, momentum=0.9, training_mode=0):
     if not training_mode:
         return F.batch_norm(x, mean, var, scale, b, False, 0.0, epsilon)
+    # workaround: torch's own running variance is the unbiased one; ONNX's is the population's.
     axes = [0] + _spatial_axes(x)
     batch_var, batch_mean = torch.var_mean(_like(x, mean), axes, correction=0)
     y = torch.batch_norm(x, scale, b, None, None, True, 0.0, epsilon, torch.backends.cudnn.enabled)
@@ -248,6 +250,7 @@ def RMSNormalization(x, scale, *, axis=-1, epsilon=1e-5, stash_type=1):
     return F.rms_norm(x, shape, _as_shape(scale, shape), epsilon)
 
 
+# workaround: torch's local_response_norm puts the longer half of an even window before the channel, ONNX behind it.
 def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0):
     squares = _pad((x * x).reshape(x.shape[0], 1, x.shape[1], -1), [(size - 1) // 2, 0], [size // 2, 0])
     sums = F.avg_pool2d(squares, [size, 1], 1) * alpha + bias
@@ -270,6 +273,7 @@ def LeakyRelu(x, *, alpha=0.01):
     return F.leaky_relu(x, alpha)
 
 
+# workaround: torch's prelu takes a slope for each channel; ONNX's broadcasts from the last axis on.
 def PRelu(x, slope):
     return torch.where(x < 0, slope * x, x)
 
@@ -278,6 +282,7 @@ def Elu(x, *, alpha=1.0):
     return F.elu(x, alpha)
 
 
+# workaround: torch's selu has alpha and gamma built in.
 def Selu(x, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
     return torch.where(x > 0, x, alpha * torch.expm1(x)) * gamma
 
@@ -294,6 +299,7 @@ def Sigmoid(x):
     return torch.sigmoid(x)
 
 
+# workaround: torch's hardsigmoid has its slope built in, and it is not ONNX's.
 def HardSigmoid(x, *, alpha=0.2, beta=0.5):
     return (x * alpha + beta).clamp(0, 1)
 
@@ -310,6 +316,7 @@ def Mish(x):
     return F.mish(x)
 
 
+# workaround: torch's softplus is the identity from 20 on.
 def Softplus(x):
     return torch.logaddexp(x, torch.zeros((), dtype=x.dtype))
 
@@ -367,12 +374,13 @@ def NegativeLogLikelihoodLoss(x, target, weight=None, *, ignore_index=None, redu
     return F.nll_loss(x, _long(target), weight, None, _ignored(ignore_index), None, reduction)
 
 
+# workaround: torch's losses take labels of int64 (or uint8) only.
 def _long(indices):
     return indices if indices.dtype == torch.int64 else indices.to(torch.int64)
 
 
+# workaround: torch's losses always ignore one label; this one is no label of a valid model.
 def _ignored(ignore_index):
-    """torch always ignores one label; this one is no label of a valid model."""
     return -(2**31) if ignore_index is None else ignore_index
 
 
@@ -448,7 +456,7 @@ def Clip(x, min=None, max=None):
         return x
     numbers = isinstance(min, (int, float)) and isinstance(max, (int, float))
     if numbers and min < max and x.is_floating_point():
-        # The same as clamp, with a backward pass of one kernel instead of four.
+        # workaround: the backward pass of torch's clamp is four kernels; that of hardtanh, which is the same, is one.
         return F.hardtanh(x, min, max)
     return torch.clamp(x, min, max)
 
@@ -625,8 +633,8 @@ def _shift(a, b, *, direction):
     return torch.where(inside, a >> shifts, torch.where(a < 0, -1, 0).to(a.dtype))
 
 
+# workaround: torch shifts no uint64; int64's own shift copies the sign, and the bits that it brings in are cleared.
 def _right_unsigned(a, b):
-    """A right shift of uint64, by int64, whose own shift copies the sign: the bits that it brings in are cleared."""
     a, b = a.view(torch.int64), b.view(torch.int64)
     inside = (b > 0) & (b < 64)
     shifts = torch.where(inside, b, torch.ones_like(b))

@@ -54,7 +54,7 @@ class Optimizer:
         self.update([g if g.stride() == strides else _laid_out(g, like) for g, like, strides in kept])
 
     def update(self, gradients: Tensors) -> None:
-        """The formula. Each gradient lies in memory as its parameter does: torch's kernels do not look."""
+        """The formula. Each gradient lies in memory as its parameter does."""
         if len(self._groups) == 1:
             return self.step(self.parameters, gradients, *self.slots)
         for group in self._groups:
@@ -69,6 +69,7 @@ class Optimizer:
         raise NotImplementedError
 
 
+# workaround: torch's fused kernels do not look how a gradient lies in memory: another order gives wrong updates.
 def _laid_out(gradient: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """A gradient that lies in memory as another tensor does; strides of axes of one element mean nothing."""
     axes = [i for i, extent in enumerate(like.shape) if extent > 1]
@@ -77,8 +78,9 @@ def _laid_out(gradient: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(like).copy_(gradient)
 
 
+# workaround: torch's fused kernels take tensors of one element type at a time.
 def _by_type(tensors: Tensors) -> Dict[torch.dtype, List[int]]:
-    """Where the tensors of each element type stand: torch's kernels want them apart."""
+    """Where the tensors of each element type stand."""
     found: Dict[torch.dtype, List[int]] = {}
     for i, tensor in enumerate(tensors):
         found.setdefault(tensor.dtype, []).append(i)
@@ -94,7 +96,8 @@ class Momentum(Optimizer):
     def step(self, parameters, gradients, velocity):
         alpha, beta, nesterov = self.attributes["alpha"], self.attributes["beta"], self.attributes["mode"] == "nesterov"
         if beta != 1 and (self.captured or not alpha):
-            # A replayed step cannot be told that it is the first, and torch's has no beta without an alpha.
+            # workaround: torch's fused SGD cannot be told in a replay that this step is the first, and has no dampening
+            # without momentum.
             return self._in_steps(parameters, gradients, velocity)
         torch._fused_sgd_(
             parameters, gradients, velocity if alpha else [], weight_decay=self.norm, momentum=alpha, lr=self.rate,
@@ -115,12 +118,13 @@ class Momentum(Optimizer):
 
 
 class Adam(Optimizer):
-    """torch's Adam after infinitely many steps, when it corrects nothing: ONNX's correction is in the rate."""
+    """torch's Adam, with ONNX's correction in the rate."""
 
     slot_count = 2
 
     def __init__(self, recipe, parameters, captured):
         super().__init__(recipe, parameters, captured)
+        # workaround: torch's Adam always corrects by its own formula; after infinitely many steps it corrects nothing.
         self.forever = torch.full((), math.inf, device=parameters[0].device)
 
     def coefficient(self, step):

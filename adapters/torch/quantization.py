@@ -1,4 +1,4 @@
-"""ONNX's operators on quantised integers. Integer products are taken in float64, exact up to 53 bits."""
+"""ONNX's operators on quantised integers."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def DynamicQuantizeLinear(x):
     return ((x / scale).round() + zero_point).clamp(0, 255).to(torch.uint8), scale, zero_point.to(torch.uint8)
 
 
+# workaround: on CUDA torch has no products and convolutions of integers; float64 is exact up to 53 bits.
 def _centred(x, zero_point, axis):
     """x minus its zero point, in float64."""
     y = x.to(torch.float64)

@@ -107,6 +107,8 @@ def _run(op, x, w, r, b, lengths, initial, peepholes, settings):
     ways = (w if isinstance(w, tuple) else split_gates(op, w)) if fused else w
     hidden = ways[0].shape[0] // len(GATES[op])
     states = [torch.zeros(directions, x.shape[1], hidden, dtype=x.dtype) if h is None else h for h in initial]
+    # workaround: torch's recurrent kernels know no other activations, clips, peepholes or coupled gates, no GRU that
+    # resets before the product, and lengths only of packed sequences.
     step_by_step = _fused if fused else _unrolled
     y, states = step_by_step(op, x, ways, r, b, lengths, states, peepholes, settings)
     if batch_first:

@@ -57,9 +57,10 @@ def NonMaxSuppression(
     )
 
 
+# workaround: torch has no non-maximum suppression; torchvision has.
 @sized_by_data
 def _non_max_suppression(boxes, scores, most, iou_threshold, score_threshold, centred):
-    """(batch element, class, box) of each selected box. workaround: torch has none; torchvision has."""
+    """(batch element, class, box) of each selected box."""
     corners = _corners(boxes, centred)
     rows = [torch.zeros((0, 3), dtype=torch.int64, device=boxes.device)]
     for batch in range(scores.shape[0]):

@@ -15,7 +15,8 @@ _SHARE = 1 << 15
 
 
 def start() -> None:
-    """What holds for every network. Before torch starts a thread: threads inherit how their maker treats denormals."""
+    """What holds for every network. To be called before torch starts a thread."""
+    # workaround: torch sets this for the calling thread only; threads inherit it from their maker.
     torch.set_flush_denormal(True)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -52,7 +53,8 @@ def use(options: Options) -> None:
 
 
 def flushes_denormals() -> bool:
-    """Do all threads of the pool take denormals for zero, and make none? Tried, since torch cannot be asked."""
+    """Do all threads of the pool take denormals for zero, and make none?"""
+    # workaround: torch cannot be asked, so it is tried.
     count = torch.get_num_threads() * _SHARE
     taken = torch.full((count,), 1, dtype=torch.int32).view(torch.float32) * 1e30
     made = torch.full((count,), 1e-30) * 1e-10
@@ -86,6 +88,7 @@ def describe() -> Dict[str, Any]:
         **pins(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
+        # workaround: torch tells its oneDNN and its BLAS only within a text for people.
         "mkldnn_version": re.findall(r"MKL-DNN v([\d.]+)", torch.__config__.show()),
         "mkl": torch.backends.mkl.is_available(),
         "openmp": torch.backends.openmp.is_available(),

@@ -55,6 +55,7 @@ def Slice(x, *, starts, ends, axes, steps):
     index, backwards = [slice(None)] * x.ndim, []
     for start, end, axis, step in zip(starts, ends, axes, steps):
         places = range(x.shape[axis])[start:end:step]
+        # workaround: torch's slices take no negative steps.
         if step < 0:
             backwards.append(axis)
             places = places[::-1]
@@ -80,6 +81,7 @@ def Pad(x, constant_value=0, *, pads, axes=None, mode="constant"):
         return _pad_constant(x, before, after, constant_value or 0)
     if mode == "reflect" and _torch_reflects(x, before, after):
         return F.pad(x, [p for pair in zip(before[:1:-1], after[:1:-1]) for p in pair], "reflect")
+    # workaround: but for constants, torch pads only the last axes, and by less than their extents.
     for axis, pair in enumerate(zip(before, after)):
         if any(pair):
             x = x.index_select(axis, torch.as_tensor(_pad_places(x.shape[axis], pair, mode)))
@@ -157,6 +159,7 @@ def _long(indices):
     return indices if indices.dtype == torch.int64 else indices.to(torch.int64)
 
 
+# workaround: torch's gather, scatter, index_select and embedding take no negative indices.
 def _wrapped(indices, size):
     """Negative indices count from the end."""
     indices = _long(indices)
@@ -265,6 +268,7 @@ def ReduceMean(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 
 def ReduceProd(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
+    # workaround: torch's prod reduces one axis at a time.
     for axis in sorted(_reduce(x, axes, noop_with_empty_axes), reverse=True):
         x = x.prod(axis, bool(keepdims), dtype=x.dtype)
     return x
@@ -275,6 +279,7 @@ def _extreme(x, axes, keepdims, function, identity):
         return x
     if all(x.shape[axis] for axis in axes):
         return function(x, axes, bool(keepdims))
+    # workaround: torch's amax and amin refuse an axis of no elements.
     shape = [1 if axis in axes else n for axis, n in enumerate(x.shape) if keepdims or axis not in axes]
     return torch.full(shape, identity, dtype=x.dtype)
 
@@ -330,8 +335,8 @@ def ArgMin(x, *, axis=0, keepdims=1, select_last_index=0):
     return _arg(torch.argmin, x, axis, keepdims, select_last_index)
 
 
+# workaround: torch's topk leaves open which of equal values it takes; ONNX says the first, as a stable sort does.
 def TopK(x, *, K, axis=-1, largest=1, sorted=1):
-    """torch.topk leaves open which of equal values it takes; ONNX says the first, as a stable sort does."""
     k = int(K[0] if isinstance(K, (list, tuple)) else K)
     values, indices = torch.sort(x, dim=axis, descending=bool(largest), stable=True)
     return values.narrow(axis, 0, k), indices.narrow(axis, 0, k)

@@ -76,6 +76,7 @@ def plan(program: Program) -> Tuple[Program, Dict[str, str], Dict[str, Whole]]:
     for node in program.nodes:
         if node.op == "BatchNormalization" and _updates_itself(node, program, users):
             count = _samples(program.tensors[node.inputs[0]].shape)
+            # workaround: torch's BatchNorm keeps the unbiased variance as its running statistic; ONNX the population's.
             kept[node.inputs[4]] = Scaled(count / (count - 1))
             del updates[node.inputs[3]], updates[node.inputs[4]]
             node = replace(node, op="RunningBatchNormalization", outputs=node.outputs[:1])
