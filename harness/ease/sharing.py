@@ -63,7 +63,7 @@ def _together(one: _Side, other: _Side) -> tuple[int | None, str]:
             return 1, f"Python {python}"
         if not found.answered:
             return None, found.problem
-        reasons.append(conflict(found.output, _requirers(one, other)) or found.problem)
+        reasons.append(conflict(found.output, _requirers(one, other)) or _shortened(found))
     # Where it fails for several reasons, that of the newest Python which is not merely too new for a wheel.
     telling = [reason for reason in reasons if " needs " in reason] or reasons
     return 0, telling[0]
@@ -79,6 +79,12 @@ def _excluded(one: _Side, other: _Side) -> str:
             if names[0] != names[1] and one.adapter.name == other.adapter.name:
                 return f"{first.name} and {second.name} both install the module {one.adapter.module}"
     return ""
+
+
+def _shortened(found: index.Resolution) -> str:
+    """Why there is no solution: in our words where there are some, else the resolver's first sentence."""
+    sentence = re.search(r"Because (.+?), we can conclude", " ".join(found.output.split()))
+    return sentence[1] if sentence and found.problem.startswith("uv failed") else found.problem
 
 
 def _requirers(*sides: _Side) -> dict[str, str]:
@@ -106,7 +112,7 @@ def conflict(output: str, requirers: dict[str, str]) -> str:
     text = " ".join(output.split("\nhint:", maxsplit=1)[0].split())
     wants = [
         (f"{match[1]}{match[2].rstrip(',')}", match[3], match[4].rstrip(",."))
-        for match in re.finditer(rf"{_PACKAGE} depends on {_PACKAGE}", text)
+        for match in re.finditer(rf"{_PACKAGE} depends? on {_PACKAGE}", text)
     ]
     for sentence in re.findall(rf"you require ((?:{_UNNAMED}(?: and |, ))*{_UNNAMED})", text):
         for name, versions in re.findall(_PACKAGE, sentence):
