@@ -36,8 +36,8 @@ from .target import Target, lowering_for
 
 MODES = ("graph", "compiled", "eager")
 
-#: Weights are constants of the graph up to this size each, and this much together. TensorFlow copies constants
-#: several times while it optimises a graph, and a graph ends at 2 GiB; larger ones are arguments of the function.
+#: Weights are constants of the graph up to this size each, and this much together; larger ones are arguments.
+# workaround: TensorFlow copies constants several times while it optimises a graph, and a graph ends at 2 GiB.
 LARGEST_CONSTANT_BYTES = 1 << 24
 MOST_CONSTANT_BYTES = 1 << 28
 
@@ -195,7 +195,7 @@ class TensorFlowNetwork(Network):
 
     def stage(self, arrays):
         for tensor in self.program.inputs:
-            # A concrete function does not check this.
+            # workaround: TensorFlow does not check the shapes of what a concrete function is called with.
             if numpy.shape(arrays[tensor.name]) != tensor.shape:
                 raise ValueError(
                     "input {!r} has shape {}, not {}".format(

@@ -79,7 +79,7 @@ def along_last_axis(x, axis, function):
     return tf.nest.map_structure(lambda y: tf.transpose(y, back), function(tf.transpose(x, perm)))
 
 
-#: Types that few TensorFlow kernels take, and one that holds all their values.
+# workaround: few of TensorFlow's kernels take these types; each has one that they take and that holds all its values.
 WIDER = {tf.bool: tf.int32, tf.int8: tf.int32, tf.uint8: tf.int32, tf.int16: tf.int32, tf.uint16: tf.int32}
 WIDER[tf.uint32] = tf.int64
 
@@ -93,7 +93,8 @@ def widened(function, *tensors):
 
 
 def in_float(function, *tensors):
-    """In float32 where the type is a half, whose kernels round between the steps."""
+    """In float32 where the type is a half."""
+    # workaround: TensorFlow's kernels for halves round between the steps.
     dtype = tensors[0].dtype
     if dtype not in (tf.float16, tf.bfloat16):
         return function(*tensors)

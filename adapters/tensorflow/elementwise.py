@@ -97,6 +97,7 @@ def IsInf(x, *, detect_negative=1, detect_positive=1):
 
 
 def in_wide_float(x):
+    # workaround: TensorFlow has no kernels that look for infinity or NaN in float 8.
     return tf.cast(x, tf.float32) if x.dtype.size == 1 else x
 
 
@@ -233,6 +234,7 @@ def Div(a, b):
 
 
 def Mod(a, b, *, fmod=0):
+    # workaround: TensorFlow has no kernel of truncatemod for halves.
     if fmod and a.dtype.size == 2 and is_float(a):
         return tf.cast(tf.truncatemod(tf.cast(a, tf.float32), tf.cast(b, tf.float32)), a.dtype)
     if fmod and is_float(a) and target().training:
@@ -252,6 +254,7 @@ def Pow(a, b):
         return tf.pow(a, b)
     if is_float(a):
         return tf.pow(a, tf.cast(b, a.dtype))
+    # workaround: TensorFlow's pow takes no unsigned integers.
     return tf.cast(tf.pow(tf.cast(a, tf.float64), tf.cast(b, tf.float64)), a.dtype)
 
 
@@ -293,6 +296,7 @@ def LessOrEqual(a, b):
 
 def BitShift(a, b, *, direction):
     """A shift by all bits or more (a negative one too) leaves nothing but the sign."""
+    # workaround: TensorFlow shifts by one bit less than the type has where it should shift by all or more.
     bits = 8 * a.dtype.size
     beyond = b >= bits if a.dtype.is_unsigned else (b < 0) | (b >= bits)
     b = tf.where(beyond, tf.zeros_like(b), b)
@@ -371,7 +375,7 @@ def Cast(x, *, to, saturate=1, round_mode="up"):
     return tf.cast(x, dtype)
 
 
-#: Four-bit types are cast by way of bytes only.
+# workaround: TensorFlow casts four-bit integers from and to bytes only.
 NARROWEST = {INT4: tf.int8, UINT4: tf.uint8}
 
 

@@ -82,6 +82,7 @@ def MaxPool(
     plain = len(window.kernel) == 2 and not window.dilated and is_float(x)
     if layout == "NCHW" and plain and not target().compiled:
         return _max_pool_and_places(x, window, storage_order)
+    # workaround: TensorFlow's 3-D pools take no integers.
     narrow = x.dtype if x.dtype.size == 1 else None
     if narrow:
         x = tf.cast(x, tf.float32)

@@ -18,7 +18,8 @@ def MatMul(a, b):
     if len(b.shape) == 1:
         return tf.squeeze(MatMul(a, tf.expand_dims(b, 1)), -1)
     if len(a.shape) > 2 and len(b.shape) == 2:
-        # One product over all rows, as Keras does: the gradient of the matrix is one product too.
+        # workaround: TensorFlow multiplies a batch by one matrix in many products, and so does its gradient; over all
+        # rows at once, as Keras does it, it is one.
         shape = extents(a)
         return tf.reshape(
             MatMul(tf.reshape(a, [element_count(shape[:-1]), shape[-1]]), b), shape[:-1] + extents(b)[-1:]
@@ -40,8 +41,9 @@ def is_constant(x):
 
 
 def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
+    # workaround: oneDNN, as TensorFlow calls it, is slower with a transposed matrix.
     if transB and is_constant(b):
-        b, transB = tf.transpose(b), 0  # oneDNN is slower with a transposed matrix
+        b, transB = tf.transpose(b), 0
     y = product(a, b, transpose_a=bool(transA), transpose_b=bool(transB))
     if alpha != 1:
         y = _scaled(y, alpha)

@@ -115,7 +115,8 @@ def LpNormalization(x, *, axis=-1, p=2):
 
 def LRN(x, *, size, alpha=0.0001, beta=0.75, bias=1.0, layout="NCHW"):
     def normalised(x):
-        """TensorFlow's window reaches as far to both sides, so an even size is summed by hand."""
+        # workaround: TensorFlow's window reaches as far to both sides, so an even size is summed by hand; its kernel
+        # takes neither float64 nor other than two spatial axes.
         if size % 2 == 1 and len(x.shape) == 4 and x.dtype != tf.float64:
             return tf.nn.local_response_normalization(x, size // 2, bias, alpha / size, beta)
         before, after = (size - 1) // 2, size // 2

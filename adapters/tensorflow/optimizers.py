@@ -133,6 +133,7 @@ class Adagrad(Optimizer):
         kernel, fed = tf.raw_ops.ResourceApplyAdagradV2, {"grad": gradient}
         if isinstance(gradient, tf.IndexedSlices) and self.target.kernels_on_cpu:
             # Where there is no gradient, there is no step: only rows that were looked up move.
+            # workaround: TensorFlow's sparse kernel takes a row that is there twice for two steps.
             rows, places = tf.unique(gradient.indices)
             summed = tf.math.unsorted_segment_sum(gradient.values, places, tf.shape(rows)[0])
             kernel, fed = tf.raw_ops.ResourceSparseApplyAdagradV2, {"grad": summed, "indices": rows}

@@ -24,6 +24,7 @@ def _along(v, x, axis, block_size=0):
 
 
 def _gathered(v, places, axis):
+    # workaround: TensorFlow gathers no four-bit integers.
     if v.dtype in NARROWEST:
         return tf.cast(tf.gather(tf.cast(v, NARROWEST[v.dtype]), places, axis=axis), v.dtype)
     return tf.gather(v, places, axis=axis)

@@ -1,7 +1,7 @@
 """RNN, GRU and LSTM by ONNX's equations.
 
 The products of the inputs with W are computed for all steps at once; the steps are unrolled where the sequence
-is short, which on a CPU is faster than a while loop, and a loop otherwise.
+is short, and a loop otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import tensorflow as tf
 from ..kit.interface import Unsupported
 from .matrices import is_constant
 
-#: A longer sequence runs in a while loop: unrolled, its graph would take long to build.
+# workaround: TensorFlow's while loop is slow on a CPU, so that shorter sequences are unrolled. A longer one runs in a
+# loop: unrolled, its graph would take long to build.
 LONGEST_UNROLLED = 256
 
 #: name: (function of x, alpha and beta; their defaults)

@@ -12,7 +12,7 @@ def TopK(x, K, *, axis=-1, largest=1, sorted=1):
     K = int(scalar(K, "K"))
 
     def top(x):
-        # Indices of 32 bits: the gradient of the kernel with 64 fails.
+        # workaround: TensorFlow's gradient of top_k fails with indices of 64 bits.
         turned = tf.identity if largest else tf.negative if is_float(x) else tf.bitwise.invert
         values, indices = tf.math.top_k(turned(x), K)
         return turned(values), tf.cast(indices, tf.int64)

@@ -106,6 +106,7 @@ def _resized_axis(x, axis, taps, weights):
 
 def resized(x, roi, scales, sizes, *, axes, policy, extrapolation, **options):
     """options: antialias, transformation, cubic, exclude_outside, mode, nearest, by ONNX's meaning."""
+    # workaround: tf.image.resize knows one mapping of positions, two axes, and no other coefficient of the cubic.
     shape = x.shape.as_list()
     axes = [axis % len(shape) for axis in (range(len(shape)) if axes is None else axes)]
     extents = [shape[axis] for axis in axes]

@@ -61,6 +61,7 @@ def Unique(x, *, axis=None, sorted=1):
 def _in_order(rows, columns):
     """Where each row of the sorted rows is: by the last column, then stably by each before it."""
     places = tf.range(tf.shape(rows)[0])
+    # workaround: TensorFlow does not sort booleans.
     if rows.dtype in (tf.bfloat16, tf.float16, tf.bool):
         rows = tf.cast(rows, tf.float32)
     for column in reversed(range(columns)):

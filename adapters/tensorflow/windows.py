@@ -107,6 +107,7 @@ def convolve(x, w, window, groups):
         x = _two_axes(x, window)
         return tf.squeeze(convolve(x, tf.expand_dims(w, 0), window, groups), 1)
     if len(window.kernel) == 3:
+        # workaround: TensorFlow's 3-D convolutions know neither explicit padding nor groups.
         x = window.padded(x)
         strides, dilations = [1] + window.strides + [1], [1] + window.dilations + [1]
         return _by_group(x, w, groups, lambda x, w: tf.nn.conv3d(x, w, strides, "VALID", dilations=dilations))
@@ -115,7 +116,8 @@ def convolve(x, w, window, groups):
     if groups > 1 and groups == x.shape[-1] and _depthwise_kernel_can(window):
         return _depthwise(x, w, window, groups)
     if target().kernels_on_cpu and target().training:
-        # workaround: TensorFlow's CPU kernels compute no gradient of a grouped or dilated convolution
+        # workaround: TensorFlow's CPU kernels compute no gradient of a grouped or dilated convolution that is padded
+        # explicitly, and none at all without oneDNN.
         one = _dilated_for_gradients if window.dilated else _plain
         return _by_group(x, w, groups, lambda x, w: one(x, w, window))
     return _plain(x, w, window)
@@ -154,6 +156,7 @@ def _depthwise_kernel_can(window):
 def _depthwise(x, w, window, groups):
     """ONNX orders the outputs by input channel, then multiplier: the last axis of w only has to be split."""
     kernel = tf.reshape(w, window.kernel + [groups, w.shape[-1] // groups])
+    # workaround: TensorFlow's CPU kernels round halves between the terms of a sum
     if x.dtype.size == 2 and target().kernels_on_cpu:
         return tf.cast(_depthwise(tf.cast(x, tf.float32), tf.cast(w, tf.float32), window, groups), x.dtype)
     strides = [1] + window.strides + [1]
@@ -188,6 +191,7 @@ def convolve_transposed(x, w, strides, dilations, groups, outputs, begins):
     if groups == 1:
         y = one(x, w)
     else:
+        # workaround: TensorFlow's transposed 3-D convolutions know no groups.
         y = tf.concat([one(*p) for p in zip(tf.split(x, groups, -1), tf.split(w, groups, -1))], axis=-1)
     ends = [max(b + o - f, 0) for b, o, f in zip(begins, outputs, full)]
     if any(ends):
@@ -218,6 +222,7 @@ def max_pool(x, window):
     if len(window.kernel) == 1:
         x = _two_axes(x, window)
         return tf.squeeze(max_pool(x, window), 1)
+    # workaround: XLA's pools have no explicit padding.
     if len(window.kernel) == 2 and not window.dilated and not target().compiled:
         return tf.nn.max_pool2d(x, window.kernel, window.strides, window.padding)
     return _pool(window.padded(x, lowest(x.dtype)), window, "MAX")
@@ -239,6 +244,7 @@ def average_pool(x, window, count_padding):
         return _pool(x, window, "AVG")
     if window.same and not count_padding and not window.dilated and len(window.kernel) == 2:
         return tf.nn.avg_pool2d(x, window.kernel, window.strides, "SAME")
+    # workaround: TensorFlow's average pools have no explicit padding; zeros are averaged in, and weighed out again.
     scale = numpy.prod(window.kernel) / window.taps(count_padding)
     y = _pool(window.padded(x), window, "AVG")
     return y if (scale == 1).all() else y * tf.constant(scale, x.dtype)
