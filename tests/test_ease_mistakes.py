@@ -102,6 +102,7 @@ def test_an_exception_is_caught_and_its_frames_are_counted_without_those_of_the_
 
 def test_a_warning_that_is_about_the_mistake_catches_it_and_another_does_not(diagnosed: dict[str, Diagnosis]) -> None:
     assert diagnosed["broadcast_target"].way == "warning"
+    assert diagnosed["broadcast_target"].moment == "first run"
     assert diagnosed["training_mode"].way == "silence"
     assert not diagnosed["training_mode"].caught
 
@@ -132,6 +133,9 @@ def test_what_cannot_be_made_says_why_and_what_is_not_there_is_not_taken_for_it(
         ("float64_input", "mat1 and mat2 must have the same dtype, but got Double and Float", True, True),
         ("missing_input", "forward() missing 1 required positional argument: 'right'", True, None),
         ("missing_input", "expected 2 inputs, got 1", False, None),
+        ("wrong_layout", "Got invalid dimensions for input: image index: 1 Got: 19 Expected: 3", True, True),
+        ("broadcast_target", "Invalid rank for input: target Got: 1 Expected: 2", True, True),
+        ("float64_input", "Incompatible attr in node  at 1-th input: expected float64, got float32", False, True),
         ("index_out_of_range", "index out of range in self", True, False),
         ("index_out_of_range", "indices[0] = 31 is not in [0, 29)", True, True),
         ("misspelt_option", "__init__() got an unexpected keyword argument 'strdie'", True, None),
@@ -161,7 +165,8 @@ def test_lines_that_only_mark_a_place_do_not_make_a_traceback_longer() -> None:
 
 def test_a_notice_that_is_printed_without_any_word_of_warning_is_silence() -> None:
     quiet = Seen("never", ended=Ended(0, "dropout layers: 1\n"))
-    warned = Seen("never", ended=Ended(0, "Warning: dropout is on\n"))
+    warned = Seen("never", ended=Ended(0, "Warning: dropout is on\n\x1efirst run\n"))
     mistake = mistakes.read()["training_mode"]
     assert mistakes.judge("some", mistake, quiet, FILE, 1).way == "silence"
-    assert mistakes.judge("some", mistake, warned, FILE, 1).way == "warning"
+    seen = mistakes.judge("some", mistake, warned, FILE, 1)
+    assert (seen.way, seen.moment) == ("warning", "build")

@@ -116,6 +116,7 @@ def test_objects_in_results_are_not_loaded(run: Run) -> None:
         ("file.py:3: UserWarning: Using a target size\n  loss = f(x)\n", 1),
         ("[12:00:01] WARNING: something is odd\n", 1),
         ("W0000 00:00:17 file.cc:12] rounding may differ\nI0000 00:00 all is well\n", 1),
+        ("\x1b[0;93m2026-11-24 [W:onnxruntime:, graph.cc:109 MergeShapeInfo] Error merging\n", 1),
         ("  warnings.warn(message)\n", 0),
         ("epoch 1: loss 0.3\n", 0),
         ("WARNING:root:a\nFutureWarning: b is deprecated\n", 2),

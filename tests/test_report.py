@@ -61,6 +61,10 @@ def printed(run, width=120):
     return capture.get()
 
 
+#: Pages that lie beside a page and that it may lead to.
+NEIGHBOURS = ("report.html", "ease.html")
+
+
 class Outline(html.parser.HTMLParser):
     """Checks that tags are closed in order; collects ids and what could be fetched."""
 
@@ -84,7 +88,8 @@ class Outline(html.parser.HTMLParser):
     def _note(self, attributes):
         self.ids += [attributes["id"]] if "id" in attributes else []
         self.fetched += [v for k, v in attributes.items() if k in ("src", "srcset", "data", "action", "poster")]
-        self.fetched += [v for k, v in attributes.items() if k.endswith("href") and not v.startswith("#")]
+        links = [v for k, v in attributes.items() if k.endswith("href") and not v.startswith("#")]
+        self.fetched += [link for link in links if link not in NEIGHBOURS]
 
 
 def section(text, name):
@@ -214,8 +219,8 @@ def test_runs_with_nothing_to_show_can_be_reported(tmp_path, rows):
 
 def test_the_report_is_written_where_it_is_wanted(run, tmp_path):
     paths = report.write(run, tmp_path / "deep" / "out")
-    assert [path.name for path in paths] == ["report.html", "report.md"]
-    assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == ["report.html", "report.md"]
+    assert [path.name for path in paths] == ["report.html", "report.md", "ease.html"]
+    assert {path.name for path in (tmp_path / "deep" / "out").iterdir()} == {path.name for path in paths}
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match="cannot be written"):
         report.write(run, tmp_path / "file")
@@ -233,7 +238,8 @@ def test_the_picture(run, tmp_path):
 def test_the_command(tmp_path, capsys):
     folder = journals.write(tmp_path / "run", models=("mlp",), rounds=5)
     report_command(folder, None, None)
-    assert capsys.readouterr().out.split() == [str(folder / "report.html"), str(folder / "report.md")]
+    names = ("report.html", "report.md", "ease.html")
+    assert capsys.readouterr().out.split() == [str(folder / name) for name in names]
     assert (folder / "cells.parquet").exists()
     with pytest.raises(HarnessError, match="Did you mean 'run'"):
         report_command(tmp_path / "runs", None, None)
@@ -264,8 +270,8 @@ def test_every_chart_is_valid_by_the_schema_of_vega_lite(run, measured):
     drawn = [charts.ratio_chart(seen.tasks, seen, charts.ratio_domain(seen.tasks), title="all")]
     drawn += [charts.cold_chart(task) for task in seen.tasks if task.scenario == "coldstart"]
     drawn += [charts.loss_chart(task, seen) for task in seen.tasks if task.scenario == "train"]
-    drawn += [charts.ease_chart(page.records(run.environments)), charts.picture(seen.tasks, seen)]
-    assert len(drawn) > 6 and None not in drawn
+    drawn += [charts.picture(seen.tasks, seen)]
+    assert len(drawn) > 5 and None not in drawn
     also = view(measured)
     drawn += [sweeps.chart(sweep, also) for sweep in sweeps.find(also)]
     drawn += [limits.chart(tasks, also, share) for tasks in limits.shown(also).values() for share in limits.SHARES]

@@ -147,6 +147,19 @@ def test_ease_counts_something_real(everything) -> None:
     assert ease["honest", "operators_missing"] == 0
 
 
+def test_ease_alone_needs_no_model_and_runs_what_the_adapter_has(tmp_path: Path) -> None:
+    arguments = command(tmp_path, "honest")
+    done = run([*arguments, "--scenarios", "ease"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    measured = harness.load(tmp_path / "runs" / "test")
+    assert not len(measured.cells)
+    ease = measured.ease.set_index(["metric", "task"]).value
+    assert ease["done", "convnet"] == 0 and ease["first_inference", "current"] > 0
+    assert set(measured.programs.outcome) == {"unwritten"}
+    assert any("no diagnostics" in text for text in measured.warnings)
+    assert (tmp_path / "runs" / "test" / "ease.html").is_file()
+
+
 def test_a_name_that_is_taken_is_refused_and_keeps_its_run(everything, tmp_path: Path) -> None:
     folder, _ = everything
     before = (folder / "journal.jsonl").read_bytes()

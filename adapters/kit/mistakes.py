@@ -12,7 +12,10 @@ how far it came:
     message: of the exception
     traceback: as Python would print it to the user, without the frames of this file
     frames: [[file, line], ...] outermost first, those of causes included
-    warnings: what Python's warnings said
+    warnings: [[message, moment], ...], what Python's warnings said
+
+Each moment is also announced on standard error, on a line of its own after the character RS (0x1e), so that what is
+printed there can be told apart by moment.
 """
 
 import importlib.util
@@ -34,7 +37,7 @@ def main(file, name, report):
         os.replace(report + ".part", report)
 
     def warned(message, category, filename, lineno, file=None, line=None):
-        said["warnings"].append(str(message))
+        said["warnings"].append([str(message), said["moment"]])
         write()
 
     write()
@@ -45,6 +48,7 @@ def main(file, name, report):
         for moment in MOMENTS[1:]:
             next(moments)
             said["moment"] = moment
+            os.write(2, ("\x1e" + moment + "\n").encode())
             write()
         for _ in moments:
             pass

@@ -94,11 +94,12 @@ def _mistakes(diagnoses: list[Diagnosis]) -> Table:
         table.add_column(column, no_wrap=True, min_width=len(column))
     table.add_column("message", no_wrap=True, ratio=1)
     for one in diagnoses:
-        last = (one.message or one.reason).strip().splitlines() or [""]
+        lines = (one.message or one.reason).strip().splitlines() or [""]
+        told = next((line for line in lines if not line.startswith("Traceback ")), "")
         table.add_row(
             *(one.mistake, one.way, one.moment if one.caught else ""),
             *(_yes(one.names_operator), _yes(one.names_shapes), _yes(one.names_line)),
-            *(str(one.lines or ""), str(one.frames or ""), str(one.user_frames or ""), last[-1]),
+            *(str(one.lines or ""), str(one.frames or ""), str(one.user_frames or ""), told),
         )
     return table
 

@@ -35,7 +35,11 @@ WAYS = ("exception", "warning", "death", "silence", "cannot", "unwritten")
 _MARKS = re.compile(r"^\s*[~^]+\s*$")
 
 #: What sets a printed warning apart from a notice: a word, or the level that C++ loggers begin a line with.
-_ALARM = re.compile(r"warn|error|invalid|not finite|^\s*\[?[WEF]\s?\d", re.IGNORECASE)
+_ALARM = re.compile(r"warn|error|invalid|not finite|^\s*\[?[WEF]\s?\d|\[[WEF]:", re.IGNORECASE)
+
+#: Before the name of a moment, on a line of its own that `adapters/kit/mistakes.py` prints.
+_ANNOUNCEMENT = "\x1e"
+_ANNOUNCED = re.compile(r"^\x1e.*\n?", re.MULTILINE)
 
 _PLANTED = "# planted"
 
@@ -55,14 +59,15 @@ class Mistake:
 
 @dataclass
 class Seen:
-    """What the user sees, as `adapters/kit/mistakes.py` reports it, and how its process ended."""
+    """What the user sees, as `adapters/kit/mistakes.py` reports it, and how its process ended. warnings: each with its
+    moment."""
 
     moment: str
     exception: str | None = None
     message: str = ""
     traceback: str = ""
     frames: list[tuple[str, int]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
     ended: processes.Ended = field(default_factory=lambda: processes.Ended(0, ""))
 
 
@@ -175,7 +180,7 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
         message=told["message"],
         traceback=told["traceback"],
         frames=frames,
-        warnings=told["warnings"],
+        warnings=[(text, moment) for text, moment in told["warnings"]],
         ended=ended,
     )
 
@@ -185,7 +190,7 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
     diagnosis = Diagnosis(adapter, mistake.name, "silence", message=seen.message, traceback=seen.traceback)
     if seen.ended.code != 0:
         diagnosis.way, diagnosis.moment = "death", seen.moment
-        diagnosis.message = seen.ended.printed.strip()
+        diagnosis.message = _ANNOUNCED.sub("", seen.ended.printed).strip()
         diagnosis.traceback = f"{diagnosis.message}\n[{seen.ended.how}]".strip()
     elif seen.exception is not None:
         diagnosis.way, diagnosis.moment = "exception", seen.moment
@@ -193,8 +198,8 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
         about = _warned(mistake, seen)
         if not about:
             return diagnosis
-        diagnosis.way, diagnosis.moment = "warning", "first run"
-        diagnosis.message = diagnosis.traceback = "\n".join(about)
+        diagnosis.way, diagnosis.moment = "warning", about[0][1]
+        diagnosis.message = diagnosis.traceback = "\n".join(text for text, _ in about)
     text = diagnosis.traceback if diagnosis.way == "death" else f"{seen.exception}: {diagnosis.message}"
     diagnosis.names_operator = bool(mistake.names.search(text))
     if mistake.expected and mistake.got:
@@ -206,10 +211,21 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
     return diagnosis
 
 
-def _warned(mistake: Mistake, seen: Seen) -> list[str]:
-    """What was said to warn of the mistake: by Python's warnings, or by printed lines that are more than a notice."""
-    printed = [line for line in seen.ended.printed.splitlines() if _ALARM.search(line)]
-    return [text for text in (*seen.warnings, *printed) if mistake.names.search(text)]
+def _warned(mistake: Mistake, seen: Seen) -> list[tuple[str, str]]:
+    """What was said to warn of the mistake, and when: by Python's warnings, or by printed lines that are more than a
+    notice."""
+    printed = [(line, moment) for line, moment in _printed(seen.ended.printed) if _ALARM.search(line)]
+    return [(text, moment) for text, moment in (*seen.warnings, *printed) if mistake.names.search(text)]
+
+
+def _printed(text: str) -> Iterator[tuple[str, str]]:
+    """The lines that a mistake's process printed, each with its moment."""
+    moment = MOMENTS[0]
+    for line in text.splitlines():
+        if line.startswith(_ANNOUNCEMENT):
+            moment = line.removeprefix(_ANNOUNCEMENT)
+        else:
+            yield line, moment
 
 
 def _tells_line(text: str, file: Path, planted: int) -> bool:

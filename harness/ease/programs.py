@@ -26,7 +26,7 @@ OUTCOMES = ("done", "cannot", "wrong", "failed", "unwritten")
 CANNOT = "cannot: "
 
 #: A line that a framework prints to warn: what Python's warnings and the usual loggers write.
-_WARNING = re.compile(r"warn(?:ing)?\b|^\s*\[?W\s?\d{2,}|\bdeprecated\b", re.IGNORECASE)
+_WARNING = re.compile(r"warn(?:ing)?\b|^\s*\[?W\s?\d{2,}|\[W:|\bdeprecated\b", re.IGNORECASE)
 
 #: Python's warnings quote the line that they are about, indented.
 _QUOTED = re.compile(r"^\s{2,}")

@@ -277,7 +277,7 @@ _OVERVIEW: tuple[tuple[str, str, Callable[[Figures, str], list[Value]]], ...] = 
     ("frameworks it can share with", "shares_with", _others),
     ("lines of the operator table", "operator_lines", _first),
     ("workarounds in the adapter", "workarounds", _first),
-    ("age of the release", "release_age", _first),
+    ("age of the newest release", "newest_release_age", _first),
 )
 
 
