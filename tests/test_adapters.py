@@ -86,6 +86,18 @@ def test_onnxruntime_trains_in_an_environment_of_its_own():
     assert spec.environment("cpu", "train").name == "cpu-train"
 
 
+def test_what_a_framework_needs_is_not_what_we_chose(write):
+    install = 'install = ["toy==1.0", "numpy==2.4.6", "six<2"]'
+    spec = read_adapter(write(RIGHT.replace('install = ["toy==1.0"]', install)))
+    assert spec.essentials(spec.environments[0]) == ("toy==1.0", "numpy", "six<2")
+    spec = read_adapter(write(RIGHT.replace('install = ["toy==1.0"]', install + '\nneeds = ["numpy<2"]')))
+    assert spec.essentials(spec.environments[0]) == ("toy==1.0", "numpy<2")
+    spec = read_adapter(write(RIGHT.replace('install = ["toy==1.0"]', install + "\nneeds = []")))
+    assert spec.essentials(spec.environments[0]) == ("toy==1.0",)
+    assert "numpy<1.24" in find_adapter("mxnet").essentials(find_adapter("mxnet").environment("cpu"))
+    assert "numpy" in find_adapter("torch").essentials(find_adapter("torch").environment("cpu"))
+
+
 def test_an_environment_that_is_not_there(write):
     with pytest.raises(HarnessError, match="no environment for train on cuda"):
         read_adapter(write()).environment("cuda", "train")
@@ -106,6 +118,7 @@ def test_an_environment_that_is_not_there(write):
         ('device = "cpu"', 'device = "tpu"', "environments.cpu.device"),
         ('python = ["3.11"]', 'python = ["3"]', "environments.cpu.python"),
         ('locks = ["cpu.lock"]', "locks = []", "environments.cpu.locks is empty"),
+        ('locks = ["cpu.lock"]', 'locks = ["cpu.lock"]\nneeds = ["numpy < two"]', "needs holds 'numpy < two'"),
         ('locks = ["cpu.lock"]', 'lock = ["cpu.lock"]', "environments.cpu.lock means nothing. Did you mean 'locks'"),
         (
             'locks = ["cpu.lock"]',

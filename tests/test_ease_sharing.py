@@ -121,8 +121,8 @@ def test_an_adapter_without_an_environment_for_the_device_is_left_out(write):
         ),
         (
             "Because b==1.9.1 depends on numpy>=1.26.0,<2.0.0 and you require b==1.9.1, we can conclude that you "
-            "require numpy>=1.26.0,<2.0.0.\n And because you require numpy<1.24, we can conclude that your requirements are "
-            "unsatisfiable.",
+            "require numpy>=1.26.0,<2.0.0.\n And because you require numpy<1.24, we can conclude that your "
+            "requirements are unsatisfiable.",
             "b==1.9.1 needs numpy>=1.26.0,<2.0.0, mx==1 needs numpy<1.24",
         ),
         (
