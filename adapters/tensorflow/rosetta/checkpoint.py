@@ -10,7 +10,7 @@ data = numpy.load("data.npz")
 if len(sys.argv) == 1:
     model = keras.Sequential(
         [
-            keras.Input((100,)),
+            keras.Input(shape=(100,)),
             keras.layers.Dense(32, activation="relu", use_bias=False),
             keras.layers.Dense(10, use_bias=False),
         ]
@@ -22,7 +22,7 @@ if len(sys.argv) == 1:
     numpy.save("losses.npy", losses)
     subprocess.run([sys.executable, __file__, "resume"], check=True)
 else:
-    model = keras.saving.load_model("model.keras")
+    model = keras.models.load_model("model.keras")
     losses = model.fit(data["x"], data["y"], batch_size=64, epochs=10).history["loss"]
     w1, w2 = model.get_weights()
     numpy.savez("results.npz", losses=[*numpy.load("losses.npy"), *losses], w1=w1, w2=w2)

@@ -7,7 +7,7 @@ from keras import layers
 data = numpy.load("data.npz")
 model = keras.Sequential(
     [
-        keras.Input((28, 28, 1)),
+        keras.Input(shape=(28, 28, 1)),
         layers.Conv2D(8, 5, padding="same", activation="relu", name="conv1"),
         layers.MaxPooling2D(),
         layers.Conv2D(16, 5, padding="same", activation="relu", name="conv2"),

@@ -7,7 +7,7 @@ import onnx2tf
 data = numpy.load("data.npz")
 net = keras.Sequential(
     [
-        keras.Input((100,)),
+        keras.Input(shape=(100,)),
         keras.layers.Dense(32, activation="relu", use_bias=False),
         keras.layers.Dense(10, use_bias=False),
     ]
