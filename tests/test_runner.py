@@ -154,7 +154,8 @@ def test_ease_alone_needs_no_model_and_runs_what_the_adapter_has(tmp_path: Path)
     measured = harness.load(tmp_path / "runs" / "test")
     assert not len(measured.cells)
     ease = measured.ease.set_index(["metric", "task"]).value
-    assert ease["done", "convnet"] == 0 and ease["first_inference", "current"] > 0
+    assert ease["done", "onnx_roundtrip"] == 0 and ease["operator_lines", ""] > 5
+    assert "convnet" not in set(measured.ease.task)  # it does not train, and is not asked to
     assert set(measured.programs.outcome) == {"unwritten"}
     assert any("no diagnostics" in text for text in measured.warnings)
     assert (tmp_path / "runs" / "test" / "ease.html").is_file()

@@ -106,7 +106,7 @@ class Ease:
                 self.journal.append("mistake", **vars(diagnosis))
                 self._write(_of_diagnosis(diagnosis))
         except HarnessError as error:
-            self.journal.append("warning", text=f"{spec.title}: no diagnostics: {error}")
+            self.journal.append("warning", text=f"{spec.title}: no diagnostics: {error.what}")
         shutil.rmtree(scratch, ignore_errors=True)
 
     def _write(self, rows: Iterable[Row]) -> None:
