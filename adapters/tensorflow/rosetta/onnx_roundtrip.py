@@ -15,6 +15,6 @@ net = keras.Sequential(
 net.set_weights([data["w1"], data["w2"]])
 before = net(data["x"])
 net.export("model.onnx", format="onnx")
-again = onnx2tf.convert("model.onnx")
+again = onnx2tf.convert("model.onnx", not_use_onnxsim=True)
 
 numpy.savez("results.npz", before=before, after=again(data["x"]))
