@@ -4,7 +4,9 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from wheels import build_wheel, only_wheels, write_adapter
 
+from harness.ease import index, sharing
 from harness.ease.sharing import conflict, disjoint, of_pairs
+from harness.environments import uv
 
 TABLE = """
 [environments.cpu]
@@ -135,6 +137,15 @@ def test_an_adapter_without_an_environment_for_the_device_is_left_out(write):
 )
 def test_what_excludes_each_other_is_read_from_the_resolver(output, says):
     assert conflict(output, {"numpy<1.24": "mx==1"}) == says
+
+
+def test_what_we_have_no_words_for_is_told_in_the_resolvers_own():
+    output = "cause: Because all versions of a are\n  strange and you require a, we can conclude that x"
+    said = index.Resolution(problem=uv.meaning(output), output=output)
+    assert sharing._shortened(said) == "all versions of a are strange and you require a"
+    assert (
+        sharing._shortened(index.Resolution(problem="a is not offered here", output=output)) == "a is not offered here"
+    )
 
 
 @pytest.mark.parametrize(

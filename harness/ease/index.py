@@ -5,6 +5,7 @@ The answers hold file names, numbers and dates; no address of an index, no folde
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import tomllib
@@ -78,11 +79,17 @@ def resolve(
     with tempfile.TemporaryDirectory(prefix="harness-index-") as scratch:
         wanted, output = Path(scratch) / "requirements.in", Path(scratch) / "pylock.toml"
         wanted.write_text("\n".join(requirements) + "\n")
-        answer = uv.call(*_COMPILE, *options, "--python-version", python, wanted, "--output-file", output)
+        places = ("--python-version", python, wanted, "--output-file", output)
+        answer = uv.call(*_COMPILE, *options, *places, extra={"UV_HTTP_RETRIES": _retries()})
         if not answer.ok:
             return Resolution(problem=uv.meaning(answer.output, python), output=answer.output)
         found = tomllib.loads(output.read_text()).get("packages", [])
         return Resolution(tuple(_package(entry, output.parent) for entry in found))
+
+
+def _retries() -> str:
+    """uv's own three take ten seconds for each question where there is no network."""
+    return os.environ.get("UV_HTTP_RETRIES", "1")
 
 
 def _package(entry: dict[str, Any], folder: Path) -> Package:

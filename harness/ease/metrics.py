@@ -29,6 +29,7 @@ class Metric:
 _PROGRAM = "Rosetta task"
 _MISTAKE = "planted mistake"
 _ENVIRONMENT = "environment"
+_PACKAGE = "environment in which the framework's package lies"
 
 METRICS = {
     metric.name: metric
@@ -101,10 +102,10 @@ METRICS = {
                "from the start of a process to LeNet-5's first result; the least of three"),
         Metric("first_step", "start to first training step", "seconds", STARTING, LESS, _ENVIRONMENT,
                "from the start of a process to the end of LeNet-5's first training step; the least of three"),
-        Metric("interpreters", "Python versions with wheels", "versions", STARTING, MORE, "package",
+        Metric("interpreters", "Python versions with wheels", "versions", STARTING, MORE, _PACKAGE,
                "CPython versions, from 3.7 on, for which uv's resolver finds wheels of the release in use and of all "
                "that it needs, on this platform"),
-        Metric("platforms", "platforms with wheels", "platforms", STARTING, MORE, "package",
+        Metric("platforms", "platforms with wheels", "platforms", STARTING, MORE, _PACKAGE,
                "operating systems and processors, by the tags of the names of that release's wheels, and of those of "
                "packages that stand in for it on other platforms"),
         Metric("pins", "upper pins", "yes or no", STARTING, LESS, "pinned package",
@@ -132,17 +133,17 @@ METRICS = {
         Metric("operators_rewritten", "operators rewritten", "operators", ADAPTER, LESS, _ENVIRONMENT,
                "those of them for which something else stood in"),
         # Status.
-        Metric("release_age", "age of the release in use", "days", STATUS, NEITHER, "package",
+        Metric("release_age", "age of the release in use", "days", STATUS, NEITHER, _PACKAGE,
                "days from the upload of the release in use, as the package index states it, to the day of the run"),
-        Metric("newest_release_age", "age of the newest release", "days", STATUS, LESS, "package",
+        Metric("newest_release_age", "age of the newest release", "days", STATUS, LESS, _PACKAGE,
                "the same for the newest release of the package on any Python, pre-releases left out; for a retired "
                "framework that lives in another's package, for the release in use"),
-        Metric("requires_python", "required Python", "", STATUS, NEITHER, "package",
+        Metric("requires_python", "required Python", "", STATUS, NEITHER, _PACKAGE,
                "Requires-Python of the metadata in the environment; the value is its least minor version, 10 for 3.10"),
-        Metric("licence", "licence", "", STATUS, NEITHER, "package",
+        Metric("licence", "licence", "", STATUS, NEITHER, _PACKAGE,
                "1 where that metadata names a licence, in License-Expression, License or a classifier; the source "
                "has it"),
-        Metric("first_release", "first release", "year", STATUS, NEITHER, "lineage",
+        Metric("first_release", "first release", "year", STATUS, NEITHER, "",
                "the year in adapter.toml; the source has origin, maker, status and successor from there"),
     )
 }  # fmt: skip

@@ -132,25 +132,27 @@ def _wheels(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
     for python in python_versions():
         found = index.resolve(_essentials(adapter, environment), python)
         if not found.answered:
-            yield row(adapter.name, "interpreters", None, found.problem, package)
-            yield row(adapter.name, "platforms", None, found.problem, package)
+            yield row(adapter.name, "interpreters", None, found.problem, environment.name)
+            yield row(adapter.name, "platforms", None, found.problem, environment.name)
             return
         if not found.problem:
             supported.append(python)
     what = f"{package} {version} with all that it needs, on this platform"
-    yield row(adapter.name, "interpreters", len(supported), f"{', '.join(supported) or 'none'}: {what}", package)
+    yield row(
+        adapter.name, "interpreters", len(supported), f"{', '.join(supported) or 'none'}: {what}", environment.name
+    )
     oldest = supported[0] if supported else minor(environment)
     names = _variants(adapter, spec, package)
     wheels: list[index.Wheel] = []
     for name in names:
         found = index.resolve([f"{name}=={version}"], oldest, dependencies=False, everywhere=True)
         if found.problem:
-            yield row(adapter.name, "platforms", None, f"{name}: {found.problem}", package)
+            yield row(adapter.name, "platforms", None, f"{name}: {found.problem}", environment.name)
             return
         wheels += [wheel for one in found.everything for wheel in one.wheels]
     offered = index.platforms(wheels)
     of_what = f"{' and '.join(names)} {version}, Python {oldest} and newer"
-    yield row(adapter.name, "platforms", len(offered), f"{', '.join(offered)}: {of_what}", package)
+    yield row(adapter.name, "platforms", len(offered), f"{', '.join(offered)}: {of_what}", environment.name)
 
 
 def _variants(adapter: AdapterSpec, spec: EnvironmentSpec, package: str) -> list[str]:

@@ -41,17 +41,20 @@ _LONGEST = 120
 def of(adapter: AdapterSpec, environment: Environment, today: date) -> Iterator[Row]:
     """Age of the release in use and of the newest one, required Python, licence and lineage."""
     package, version = framework(adapter, environment)
+    python, what = minor(environment), f"{package} {version}"
     headers = metadata(environment.python, package)
-    yield row(adapter.name, "release_age", *_age(package, version, minor(environment), today), package)
-    yield row(
-        adapter.name, "newest_release_age", *_newest_age(adapter, package, version, minor(environment), today), package
-    )
-    yield row(adapter.name, "requires_python", *_required(headers, f"{package} {version}"), package)
-    yield row(adapter.name, "licence", *_licence(headers, f"{package} {version}"), package)
+    figures = {
+        "release_age": _age(package, version, python, today),
+        "newest_release_age": _newest_age(adapter, package, version, python, today),
+        "requires_python": _required(headers, what),
+        "licence": _licence(headers, what),
+    }
+    for metric, (value, source) in figures.items():
+        yield row(adapter.name, metric, value, source, environment.name)
     lineage = adapter.lineage
     told = f"{lineage.origin}, {lineage.by}, {lineage.status}"
     told += f", successor: {lineage.successor}" if lineage.successor else ""
-    yield row(adapter.name, "first_release", lineage.first_release, told, package)
+    yield row(adapter.name, "first_release", lineage.first_release, told)
 
 
 def metadata(python: Path, package: str) -> list[tuple[str, str]]:
