@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from harness.commands import check, conformance, doctor, env, listing, model, report, rosetta, run
+from harness.commands import adapter, check, conformance, doctor, env, listing, model, report, rosetta, run
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(conformance.conformance)
 app.command()(rosetta.rosetta)
 app.add_typer(model.app, name="model")
 app.add_typer(env.app, name="env")
+app.add_typer(adapter.app, name="adapter")
 app.add_typer(listing.app, name="list")
 app.command()(doctor.doctor)
 
