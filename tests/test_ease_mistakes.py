@@ -54,6 +54,16 @@ def training_mode():
     warnings.warn("something else altogether")  # planted
 
 
+def float64_input():
+    yield
+    return [1.0, 2.0], [1.0, 2.0000001]
+
+
+def integer_input():
+    yield
+    return [1.0, 2.0], [1.0, 2.1]
+
+
 def corrupt_checkpoint():
     yield
     yield
@@ -120,6 +130,14 @@ def test_what_cannot_be_made_says_why_and_what_is_not_there_is_not_taken_for_it(
 ) -> None:
     assert (diagnosed["wrong_device"].way, diagnosed["wrong_device"].reason) == ("cannot", "there are no devices")
     assert diagnosed["nan_loss"].way == "unwritten"
+
+
+def test_what_is_taken_as_it_was_meant_is_no_mistake_and_what_comes_out_otherwise_is_silence(
+    diagnosed: dict[str, Diagnosis],
+) -> None:
+    assert diagnosed["float64_input"].way == "taken as meant"
+    assert not diagnosed["float64_input"].is_mistake
+    assert diagnosed["integer_input"].way == "silence"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ how far it came:
     traceback: as Python would print it to the user, without the frames of this file
     frames: [[file, line], ...] outermost first, those of causes included
     warnings: [[message, moment], ...], what Python's warnings said
+    meant: null, or whether the function returned two results that agree: what came of the mistake, and what comes of
+        the same done right. A framework that converts what it is given takes it as it was meant.
 
 Each moment is also announced on standard error, on a line of its own after the character RS (0x1e), so that what is
 printed there can be told apart by moment.
@@ -25,11 +27,14 @@ import sys
 import traceback
 import warnings
 
+import numpy
+
 MOMENTS = ("build", "first run", "later")
 
 
 def main(file, name, report):
     said = {"moment": MOMENTS[0], "exception": None, "message": "", "traceback": "", "frames": [], "warnings": []}
+    said["meant"] = None
 
     def write():
         with open(report + ".part", "w") as out:
@@ -50,10 +55,10 @@ def main(file, name, report):
             said["moment"] = moment
             os.write(2, ("\x1e" + moment + "\n").encode())
             write()
-        for _ in moments:
-            pass
-    except StopIteration:
-        pass
+        while True:
+            next(moments)
+    except StopIteration as end:
+        said["meant"] = None if end.value is None else _agree(*end.value)
     except Exception as error:
         said.update(_seen(error, file))
         write()
@@ -70,6 +75,11 @@ def _module(file):
     return module
 
 
+def _agree(got, meant):
+    got, meant = numpy.asarray(got, "float64"), numpy.asarray(meant, "float64")
+    return got.shape == meant.shape and bool(numpy.allclose(got, meant, rtol=1e-5, atol=1e-6))
+
+
 def _seen(error, file):
     """What the user sees of an exception: all but this file's own frames."""
     outer = error.__traceback__
@@ -81,7 +91,21 @@ def _seen(error, file):
         frames = [[frame.filename, frame.lineno] for frame in traceback.extract_tb(one.__traceback__)] + frames
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return {"exception": type(error).__name__, "message": str(error), "traceback": text, "frames": frames}
+    seen = {"exception": type(error).__name__, "message": _without_own(str(error)), "frames": frames}
+    return dict(seen, traceback=_without_own(text))
+
+
+def _without_own(text):
+    """A message without frames of this file, which some frameworks quote in it, each with its line of code."""
+    kept, own = [], False
+    for line in text.splitlines(True):
+        if own and not line.lstrip().startswith("File "):
+            own = False
+            continue
+        own = 'File "' + os.path.abspath(__file__) + '"' in line
+        if not own:
+            kept.append(line)
+    return "".join(kept)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ from harness.paths import ADAPTERS
 #: When a mistake is noticed; "never" for one that nothing is said about.
 MOMENTS = ("build", "first run", "later", "never")
 
-#: What the user gets: an exception, a warning that is about it, a process that dies, or nothing. `cannot`: the mistake
-#: cannot be made in this framework; `unwritten`: its adapter lacks it.
-WAYS = ("exception", "warning", "death", "silence", "cannot", "unwritten")
+#: What the user gets: an exception, a warning that is about it, a process that dies, or nothing. `taken as meant`: the
+#: framework says nothing and does what was meant, shown by equal results; `cannot`: the mistake cannot be made in it;
+#: `unwritten`: its adapter lacks it. The last three are no mistakes in this framework.
+WAYS = ("exception", "warning", "death", "silence", "taken as meant", "cannot", "unwritten")
 
 #: Python since 3.11 marks the place in a quoted line; earlier versions do not, and must not look terser for it.
 _MARKS = re.compile(r"^\s*[~^]+\s*$")
@@ -68,6 +69,7 @@ class Seen:
     traceback: str = ""
     frames: list[tuple[str, int]] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
+    meant: bool | None = None
     ended: processes.Ended = field(default_factory=lambda: processes.Ended(0, ""))
 
 
@@ -98,6 +100,11 @@ class Diagnosis:
     @property
     def caught(self) -> bool:
         return self.way in ("exception", "warning", "death")
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether it can be made in this framework, and is one there."""
+        return self.caught or self.way == "silence"
 
 
 def read() -> dict[str, Mistake]:
@@ -181,6 +188,7 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
         traceback=told["traceback"],
         frames=frames,
         warnings=[(text, moment) for text, moment in told["warnings"]],
+        meant=told["meant"],
         ended=ended,
     )
 
@@ -197,6 +205,7 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
     else:
         about = _warned(mistake, seen)
         if not about:
+            diagnosis.way = "taken as meant" if seen.meant else "silence"
             return diagnosis
         diagnosis.way, diagnosis.moment = "warning", about[0][1]
         diagnosis.message = diagnosis.traceback = "\n".join(text for text, _ in about)

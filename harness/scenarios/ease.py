@@ -128,10 +128,9 @@ def _of_attempt(attempt: Attempt) -> Iterator[Row]:
 
 
 def _of_diagnosis(diagnosis: Diagnosis) -> Iterator[Row]:
-    """A row for every metric: without a value where the mistake cannot be made, or where there is no message."""
+    """A row for every metric: without a value where it is no mistake in this framework, or there is no message."""
     told, caught = diagnosis.way, diagnosis.caught
-    possible = diagnosis.way not in ("cannot", "unwritten")
-    if not possible:
+    if diagnosis.reason:
         told = f"{diagnosis.way}: {diagnosis.reason}"
     moment = mistakes.MOMENTS.index(diagnosis.moment)
     values: dict[str, float | bool | None] = {
@@ -145,7 +144,7 @@ def _of_diagnosis(diagnosis: Diagnosis) -> Iterator[Row]:
         "user_frames": diagnosis.user_frames if caught else None,
     }
     for metric, value in values.items():
-        known = float(value) if possible and value is not None else None
+        known = float(value) if diagnosis.is_mistake and value is not None else None
         yield row(diagnosis.adapter, metric, known, told, diagnosis.mistake)
 
 
