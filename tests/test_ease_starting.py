@@ -83,6 +83,7 @@ def test_getting_started_is_measured_and_no_place_is_named(toy, tmp_path):
     assert "from a folder of this machine: " in source
     (cold, source), (warm, _) = rows["install_cold", "cpu"], rows["install_warm", "cpu"]
     assert cold > 0 and warm > 0 and source.startswith("2 packages of cpu.lock, uv ")
+    assert source.endswith("; from a folder of this machine: ease-toy 1.0, numpy 1.1"), "this was no download"
     value, source = rows["interpreters", "cpu"]
     assert (value, source.split(":")[0]) == (3, "3.11, 3.12, 3.13")
     assert rows["platforms", "cpu"][0] == 6, "pure Python"

@@ -35,6 +35,12 @@ class Wheel:
     sha256: str
     local: bool
 
+    @property
+    def release(self) -> str:
+        """Name and version: torch 2.13.0+cpu."""
+        name, version, _, _ = parse_wheel_filename(self.file)
+        return f"{name} {version}"
+
 
 @dataclass(frozen=True)
 class Package:

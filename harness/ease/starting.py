@@ -45,7 +45,6 @@ def of_installation(adapter: AdapterSpec, environment: Environment) -> Iterator[
     Asks the package index, and installs everything twice more. Without a network the rows have no value.
     """
     yield from _download(adapter, environment)
-    yield from _installs(adapter, environment)
     yield from _wheels(adapter, environment)
     yield from _pins(adapter, environment)
 
@@ -54,38 +53,42 @@ def of_installation(adapter: AdapterSpec, environment: Environment) -> Iterator[
 
 
 def _download(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
-    value, source = _download_bytes(adapter, environment)
-    yield row(adapter.name, "download_bytes", value, source, environment.name)
+    """What is downloaded, and the seconds to do so and to install it."""
+    wheels, problem = _locked_wheels(adapter, environment)
+    size = None if problem else sum(wheel.bytes or 0 for wheel in wheels)
+    told = problem or f"{len(wheels)} wheels of {environment.lock} for Python {minor(environment)}; {_largest(wheels)}"
+    here = _from_disk(wheels)
+    yield row(adapter.name, "download_bytes", size, told + here, environment.name)
+    cold, warm, told = _install_seconds(adapter, environment)
+    yield row(adapter.name, "install_cold", cold, told + (here if cold is not None else ""), environment.name)
+    yield row(adapter.name, "install_warm", warm, told, environment.name)
 
 
-def _download_bytes(adapter: AdapterSpec, environment: Environment) -> tuple[int | None, str]:
+def _locked_wheels(adapter: AdapterSpec, environment: Environment) -> tuple[list[index.Wheel], str]:
+    """The wheels of an environment's lock that this platform takes; or none, and why they are not known."""
     if environment.lock is None:
-        return None, _GIVEN
+        return [], _GIVEN
     text = (adapter.folder / environment.lock).read_text(encoding="utf-8")
     python = minor(environment)
     found = index.resolve([text], python, dependencies=False)
-    if found.problem:
-        return None, found.problem
     wheels = []
     for package in found.everything:
         wheel = index.best((wheel for wheel in package.wheels if wheel.sha256 in text), python)
         if wheel is None or wheel.bytes is None:
-            return None, f"{package.name}=={package.version}: the size of the locked wheel is not stated"
-        wheels.append((wheel.bytes, f"{package.name} {package.version}", wheel.local))
-    largest = ", ".join(f"{name}: {size}" for size, name, _ in sorted(wheels, reverse=True)[:3])
-    source = f"{len(wheels)} wheels of {environment.lock} for Python {python}; largest: {largest}"
-    return sum(size for size, _, _ in wheels), source + _from_disk(name for _, name, local in wheels if local)
+            return [], f"{package.name}=={package.version}: the size of the locked wheel is not stated"
+        wheels.append(wheel)
+    return wheels, found.problem
 
 
-def _from_disk(names: Iterator[str]) -> str:
-    found = ", ".join(names)
+def _largest(wheels: list[index.Wheel]) -> str:
+    ordered = sorted(wheels, key=lambda wheel: wheel.bytes or 0, reverse=True)[:3]
+    return "largest: " + ", ".join(f"{wheel.release}: {wheel.bytes}" for wheel in ordered)
+
+
+def _from_disk(wheels: list[index.Wheel]) -> str:
+    """What is not downloaded, because it lies here."""
+    found = ", ".join(wheel.release for wheel in wheels if wheel.local)
     return f"; from a folder of this machine: {found}" if found else ""
-
-
-def _installs(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
-    cold, warm, source = _install_seconds(adapter, environment)
-    yield row(adapter.name, "install_cold", cold, source, environment.name)
-    yield row(adapter.name, "install_warm", warm, source, environment.name)
 
 
 def _install_seconds(adapter: AdapterSpec, environment: Environment) -> tuple[float | None, float | None, str]:
