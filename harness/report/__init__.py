@@ -14,14 +14,17 @@ __all__ = ["picture", "write"]
 
 
 def write(run: Run, folder: Path | str | None = None) -> list[Path]:
-    """Write report.html and report.md into a folder, by default the run's own; ease.html where the run measured ease of
-    use, and board.html and board.md where it has a conformance board; the paths written."""
+    """Write the pages of a run into a folder, by default the run's own; the paths written.
+
+    report.html and report.md are about what was timed, ease.html about ease of use, board.html and board.md about a
+    conformance board, each where there is any.
+    """
     from harness.report import board, ease, markdown, page
     from harness.results import write_atomically
 
     target = Path(folder) if folder is not None else run.path
     texts: dict[str, str] = {}
-    if len(run.cells) or run.conformance.empty:
+    if len(run.cells) or (run.conformance.empty and run.ease.empty):
         texts |= {"report.html": page.html(run), "report.md": markdown.markdown(run)}
     if len(run.ease):
         texts |= {"ease.html": ease.html(run)}

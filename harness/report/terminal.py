@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.conformance.board import OUTCOMES
 from harness.report import board as boards
-from harness.report import humanise, limits, memory, native, verdicts
+from harness.report import ease, humanise, limits, memory, native, verdicts
 from harness.report.markdown import figure
 from harness.report.view import Row, Task, View, records, view
 from harness.results import Run
@@ -32,11 +32,25 @@ def summary(run: Run) -> RenderableType:
         parts += [Text(sentence, style="dim") for sentence in told if sentence]
     parts += _native(seen)
     parts += _roofs(seen)
+    parts += _ease(run) if run.cells.empty and len(run.ease) else []
     parts += _problems(seen)
     parts += _contradictions(seen)
     parts += _missing(run)
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     return Group(*parts)
+
+
+def _ease(run: Run) -> list[RenderableType]:
+    """The overview of ease of use, of a run that measured nothing else; the easiest of each line in green."""
+    figures = ease.figures_of(run)
+    table = Table(title="Ease of use", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for adapter in figures.adapters:
+        table.add_column(adapter, justify="right")
+    for line in ease.overview(figures):
+        cells = zip(line.texts, line.depths, strict=True)
+        table.add_row(line.title, *(Text(text, style="green" if depth == 0 else "") for text, depth in cells))
+    return [table]
 
 
 def gate(run: Run) -> RenderableType:
