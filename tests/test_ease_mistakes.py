@@ -113,6 +113,7 @@ def test_an_exception_is_caught_and_its_frames_are_counted_without_those_of_the_
 def test_a_warning_that_is_about_the_mistake_catches_it_and_another_does_not(diagnosed: dict[str, Diagnosis]) -> None:
     assert diagnosed["broadcast_target"].way == "warning"
     assert diagnosed["broadcast_target"].moment == "first run"
+    assert diagnosed["broadcast_target"].names_line
     assert diagnosed["training_mode"].way == "silence"
     assert not diagnosed["training_mode"].caught
 
@@ -153,6 +154,9 @@ def test_what_is_taken_as_it_was_meant_is_no_mistake_and_what_comes_out_otherwis
         ("missing_input", "expected 2 inputs, got 1", False, None),
         ("wrong_layout", "Got invalid dimensions for input: image index: 1 Got: 19 Expected: 3", True, True),
         ("broadcast_target", "Invalid rank for input: target Got: 1 Expected: 2", True, True),
+        ("corrupt_checkpoint", "[Errno 22] Invalid argument", False, None),
+        ("corrupt_checkpoint", "failed reading zip archive: failed finding central directory", True, None),
+        ("wrong_layout", "expected input[1, 19, 19, 3] to have 3 channels, but got 19 channels", True, True),
         ("float64_input", "Incompatible attr in node  at 1-th input: expected float64, got float32", False, True),
         ("index_out_of_range", "index out of range in self", True, False),
         ("index_out_of_range", "indices[0] = 31 is not in [0, 29)", True, True),

@@ -98,6 +98,21 @@ def test_a_program_that_hangs_is_ended_with_its_children(run: Run, tmp_path: Pat
     )
 
 
+def test_what_a_program_prints_is_kept_without_places_of_this_machine(run: Run, tmp_path: Path) -> None:
+    attempt = run("import json\nprint(json.__file__, __file__)\nraise OSError(__file__)\n")
+    assert str(tmp_path) not in attempt.log + attempt.reason and sys.base_prefix not in attempt.log
+    assert "adapters/plain/rosetta/two_layer_by_hand.py" in attempt.reason
+
+
+def test_a_change_of_one_program_changes_only_its_own_rows(adapter: AdapterSpec) -> None:
+    for task in ("convnet", "checkpoint"):
+        programs.file_of(adapter, task).write_text("import torch\n\nprint(torch.zeros(3))\n")
+    before = list(programs.parsed(adapter))
+    programs.file_of(adapter, "convnet").write_text("import torch\n\nprint(torch.zeros(3).sum())\n")
+    changed = [new["task"] for old, new in zip(before, programs.parsed(adapter), strict=True) if old != new]
+    assert changed and set(changed) == {"convnet"}
+
+
 def test_a_program_that_is_not_there_is_unwritten(adapter: AdapterSpec, run: Run, tmp_path: Path) -> None:
     here = Environment("plain", "current", "cpu", Path(sys.executable), "3.11.0", {}, 0)
     attempt = programs.run(adapter, TASKS["convnet"], here, tmp_path, threads=1, timeout=5)

@@ -12,7 +12,7 @@ how far it came:
     message: of the exception
     traceback: as Python would print it to the user, without the frames of this file
     frames: [[file, line], ...] outermost first, those of causes included
-    warnings: [[message, moment], ...], what Python's warnings said
+    warnings: [[message, moment, file, line], ...], what Python's warnings said and where they point to
     meant: null, or whether the function returned two results that agree: what came of the mistake, and what comes of
         the same done right. A framework that converts what it is given takes it as it was meant.
 
@@ -42,7 +42,7 @@ def main(file, name, report):
         os.replace(report + ".part", report)
 
     def warned(message, category, filename, lineno, file=None, line=None):
-        said["warnings"].append([str(message), said["moment"]])
+        said["warnings"].append([str(message), said["moment"], filename, lineno])
         write()
 
     write()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapters import AdapterSpec
-from harness.ease import processes
+from harness.ease import places, processes
 from harness.ease.programs import folder_of, variables
 from harness.environments import Environment
 from harness.errors import HarnessError
@@ -44,6 +44,9 @@ _ANNOUNCED = re.compile(r"^\x1e.*\n?", re.MULTILINE)
 
 _PLANTED = "# planted"
 
+#: A warning, the moment at which it came, and the file and line that it points to.
+Warned = tuple[str, str, tuple[str, int]]
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -61,14 +64,14 @@ class Mistake:
 @dataclass
 class Seen:
     """What the user sees, as `adapters/kit/mistakes.py` reports it, and how its process ended. warnings: each with its
-    moment."""
+    moment, and the file and line that it points to."""
 
     moment: str
     exception: str | None = None
     message: str = ""
     traceback: str = ""
     frames: list[tuple[str, int]] = field(default_factory=list)
-    warnings: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
     meant: bool | None = None
     ended: processes.Ended = field(default_factory=lambda: processes.Ended(0, ""))
 
@@ -180,16 +183,16 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
         told: dict[str, Any] = json.loads(report.read_text())
     except (OSError, ValueError):
         raise HarnessError(f"{file}: {name} left no report; it printed: {ended.printed[-500:]}") from None
-    frames = [(str(path), int(line or 0)) for path, line in told["frames"]]
+    here = places.places_of(environment, folder, file)
     return Seen(
         moment=told["moment"],
         exception=told["exception"],
-        message=told["message"],
-        traceback=told["traceback"],
-        frames=frames,
-        warnings=[(text, moment) for text, moment in told["warnings"]],
+        message=places.without(told["message"], here),
+        traceback=places.without(told["traceback"], here),
+        frames=[(str(path), int(line or 0)) for path, line in told["frames"]],
+        warnings=[(places.without(text, here), moment, (path, line)) for text, moment, path, line in told["warnings"]],
         meant=told["meant"],
-        ended=ended,
+        ended=processes.Ended(ended.code, places.without(ended.printed, here)),
     )
 
 
@@ -208,7 +211,7 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
             diagnosis.way = "taken as meant" if seen.meant else "silence"
             return diagnosis
         diagnosis.way, diagnosis.moment = "warning", about[0][1]
-        diagnosis.message = diagnosis.traceback = "\n".join(text for text, _ in about)
+        diagnosis.message = diagnosis.traceback = "\n".join(text for text, _, _ in about)
     text = diagnosis.traceback if diagnosis.way == "death" else f"{seen.exception}: {diagnosis.message}"
     diagnosis.names_operator = bool(mistake.names.search(text))
     if mistake.expected and mistake.got:
@@ -216,15 +219,15 @@ def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) 
     diagnosis.lines = sum(1 for line in diagnosis.traceback.splitlines() if not _MARKS.match(line))
     diagnosis.frames = len(seen.frames)
     diagnosis.user_frames = sum(path == str(file) for path, _ in seen.frames)
-    diagnosis.names_line = (str(file), planted) in seen.frames or _tells_line(diagnosis.traceback, file, planted)
+    pointed = [*seen.frames, *(place for _, _, place in seen.warnings)]
+    diagnosis.names_line = (str(file), planted) in pointed or _tells_line(diagnosis.traceback, file, planted)
     return diagnosis
 
 
-def _warned(mistake: Mistake, seen: Seen) -> list[tuple[str, str]]:
-    """What was said to warn of the mistake, and when: by Python's warnings, or by printed lines that are more than a
-    notice."""
-    printed = [(line, moment) for line, moment in _printed(seen.ended.printed) if _ALARM.search(line)]
-    return [(text, moment) for text, moment in (*seen.warnings, *printed) if mistake.names.search(text)]
+def _warned(mistake: Mistake, seen: Seen) -> list[Warned]:
+    """What was said to warn of the mistake: by Python's warnings, or by printed lines that are more than a notice."""
+    printed = [(line, moment, ("", 0)) for line, moment in _printed(seen.ended.printed) if _ALARM.search(line)]
+    return [warned for warned in (*seen.warnings, *printed) if mistake.names.search(warned[0])]
 
 
 def _printed(text: str) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.adapters import AdapterSpec
-from harness.ease import processes
+from harness.ease import places, processes, source
+from harness.ease.metrics import Row, row
 from harness.ease.tasks import TASKS, Task, read
 from harness.environments import Environment, packages
 from harness.errors import HarnessError
@@ -63,6 +64,15 @@ def asked_of(adapter: AdapterSpec) -> Iterator[Task]:
             yield task
 
 
+def parsed(adapter: AdapterSpec) -> Iterator[Row]:
+    """What can be read off the text of each of an adapter's programs."""
+    for task in asked_of(adapter):
+        file = file_of(adapter, task.name)
+        if file.is_file():
+            for metric, value in source.measure(file.read_text(encoding="utf-8")).items():
+                yield row(adapter.name, metric, value, f"rosetta/{file.name}", task.name)
+
+
 def run(
     adapter: AdapterSpec, task: Task, environment: Environment, scratch: Path, threads: int, timeout: float
 ) -> Attempt:
@@ -84,14 +94,14 @@ def run(
     begin = time.perf_counter()
     ended = processes.run([environment.python, program], folder, process_variables, timeout)
     attempt.seconds = time.perf_counter() - begin
-    attempt.log = ended.printed
-    attempt.warnings = count_warnings(ended.printed)
+    attempt.log = places.without(ended.printed, places.places_of(environment, folder, program))
+    attempt.warnings = count_warnings(attempt.log)
     _judge(attempt, task, ended, folder)
     return attempt
 
 
 def _judge(attempt: Attempt, task: Task, ended: processes.Ended, folder: Path) -> None:
-    lines = ended.printed.strip().splitlines() or [""]
+    lines = attempt.log.strip().splitlines() or [""]
     if ended.code and lines[-1].startswith(CANNOT):
         attempt.outcome, attempt.reason = "cannot", lines[-1].removeprefix(CANNOT)
         return

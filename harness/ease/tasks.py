@@ -298,8 +298,8 @@ results: losses (20,), each before its step; w after the last.""",
             "Input from files, shuffled, batched, prefetched",
             "train",
             """A folder digits/ of 500 files such as 00042-7.bin: number 42, label 7, 784 bytes of a 28x28 grey image.
-Read them from disk, shuffle them anew for each epoch, batch by 50, prefetch while the consumer works. Two epochs. No
-data.npz.
+Read them from disk, shuffle them anew for each epoch, batch by 50, prefetch while the consumer works, which takes one
+batch after the other. Two epochs. No data.npz.
 results: order (2, 500), labels (2, 500): number and label of the files in the order in which they came; batches
 (2, 10): the sizes of batches; means (2,): the mean of all pixels, divided by 255, of each epoch as the consumer got
 them.""",
@@ -310,9 +310,9 @@ them.""",
             "checkpoint",
             "Save, load in a fresh process, go on training",
             "train",
-            """data: as in two_layer_autograd. Ten steps with SGD, learning rate 0.1, momentum 0.9 (v = 0.9 v + g;
-w = w - 0.1 v); everything that training needs is saved as the framework saves it; a fresh process (the program starts
-itself) loads it and takes ten more.
+            """data: as in two_layer_autograd. The net is built of the framework's layers where it has such. Ten steps
+with SGD, learning rate 0.1, momentum 0.9 (v = 0.9 v + g; w = w - 0.1 v); everything that training needs is saved as the
+framework saves it; a fresh process (the program starts itself) loads it and takes ten more.
 results: losses (20,), each before its step; w1, w2 after the last: the same as in one go.""",
             _write_two_layer,
             _check_checkpoint,
@@ -330,8 +330,9 @@ back into the framework. results: before (64, 10), after (64, 10): its outputs b
             "use_gpu",
             "On the GPU if there is one",
             "infer",
-            """data: as in two_layer_autograd. The net relu(x w1) w2 infers on the GPU where there is one, else on the
-CPU. results: outputs (64, 10); device: text, what it ran on as the framework calls it.""",
+            """data: as in two_layer_autograd. The net relu(x w1) w2, built of the framework's layers where it has such,
+infers on the GPU where there is one, else on the CPU.
+results: outputs (64, 10); device: text, what it ran on as the framework calls it.""",
             _write_two_layer,
             _check_gpu,
         ),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.adapters import AdapterSpec
-from harness.ease import effort, first_results, mistakes, programs, source, starting, status
+from harness.ease import effort, first_results, mistakes, programs, starting, status
 from harness.ease.metrics import Row, row
 from harness.ease.mistakes import Diagnosis
 from harness.ease.programs import Attempt
@@ -53,7 +53,7 @@ class Ease:
         self._write(effort.of_board(spec.name, effort.newest_board(self.folder.parent)))
         for workaround in effort.workarounds(spec.folder):
             self.journal.append("workaround", adapter=spec.name, **vars(workaround))
-        self._write(self._parsed(spec))
+        self._write(programs.parsed(spec))
         for site in _distinct(sites.values()):
             self._write(starting.of_environment(site))
             if needed:
@@ -81,14 +81,6 @@ class Ease:
         for site in _distinct(sites.values()):
             self._write(starting.of_installation(spec, site.environment))
             self._write(status.of(spec, site.environment, today))
-
-    def _parsed(self, spec: AdapterSpec) -> Iterator[Row]:
-        for task in programs.asked_of(spec):
-            file = programs.file_of(spec, task.name)
-            if file.is_file():
-                text = file.read_text(encoding="utf-8")
-                for metric, value in source.measure(text).items():
-                    yield row(spec.name, metric, value, f"rosetta/{file.name}", task.name)
 
     def _run(self, spec: AdapterSpec, task: str, environment: Environment) -> None:
         scratch = self.folder / ".scratch" / "rosetta"

@@ -18,11 +18,11 @@ dataset = (
 )
 order, labels, batches, means = [], [], [], []
 for _ in range(2):
-    numbers, images = zip(*dataset.as_numpy_iterator())
-    epoch = numpy.concatenate(numbers)
-    order.append(epoch[:, 0])
-    labels.append(epoch[:, 1])
-    batches.append([len(batch) for batch in images])
-    means.append(numpy.mean(images))
+    for numbers, images in dataset.as_numpy_iterator():
+        order.extend(numbers[:, 0])
+        labels.extend(numbers[:, 1])
+        batches.append(len(images))
+        means.append(images.mean())
 
-numpy.savez("results.npz", order=order, labels=labels, batches=batches, means=means)
+order, labels, batches, means = (numpy.reshape(values, (2, -1)) for values in (order, labels, batches, means))
+numpy.savez("results.npz", order=order, labels=labels, batches=batches, means=means.mean(1))
