@@ -199,6 +199,7 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
 def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) -> Diagnosis:
     """By the rules of a mistake, how well its user was told. planted: the number of the faulty line."""
     diagnosis = Diagnosis(adapter, mistake.name, "silence", message=seen.message, traceback=seen.traceback)
+    diagnosis.names_shapes = False if mistake.expected else None
     if seen.ended.code != 0:
         diagnosis.way, diagnosis.moment = "death", seen.moment
         diagnosis.message = _ANNOUNCED.sub("", seen.ended.printed).strip()

@@ -135,6 +135,8 @@ def _of_diagnosis(diagnosis: Diagnosis) -> Iterator[Row]:
         "traceback_frames": diagnosis.frames if caught else None,
         "user_frames": diagnosis.user_frames if caught else None,
     }
+    if diagnosis.is_mistake and diagnosis.names_shapes is None:
+        del values["names_shapes"]  # there are none to name
     for metric, value in values.items():
         known = float(value) if diagnosis.is_mistake and value is not None else None
         yield row(diagnosis.adapter, metric, known, told, diagnosis.mistake)
