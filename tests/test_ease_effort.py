@@ -72,6 +72,10 @@ def test_the_operator_table_is_the_modules_that_define_an_onnx_operator(folder: 
     assert found["adapter_functions", ""] == 3
 
 
+def test_the_sizes_of_its_parts_are_counted_apart(folder: Path) -> None:
+    assert effort.sizes(folder) == {"module": 8, "operator table": 4, "native": 1, "rosetta": 0}
+
+
 def test_workarounds_are_counted_and_listed_with_their_whole_reason(folder: Path) -> None:
     found = effort.workarounds(folder)
     assert [(one.file, one.line, one.reason) for one in found] == [

@@ -31,15 +31,13 @@ def adapters(
     from harness.ease import effort
 
     columns = ["name", "title", "devices", "scenarios"]
-    columns += ["modes", "origin", "status", "lines"] if long else []
+    columns += ["modes", "origin", "status", *(f"{part} lines" for part in effort.PARTS)] if long else []
     rows: list[tuple[str, ...]] = []
     for spec in all_adapters(adapter_path or []).values():
         row: tuple[str, ...] = (spec.name, spec.title, ", ".join(spec.devices), ", ".join(spec.scenarios))
         if long:
-            lines = next(
-                r["value"] for r in effort.of_adapter(spec.name, spec.folder) if r["metric"] == "adapter_lines"
-            )
-            row += (", ".join(spec.modes), spec.lineage.origin, spec.lineage.status, str(lines))
+            lines = [str(count) for count in effort.sizes(spec.folder).values()]
+            row += (", ".join(spec.modes), spec.lineage.origin, spec.lineage.status, *lines)
         rows.append(row)
     _print("Adapters", columns, rows)
 

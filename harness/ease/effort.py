@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,9 @@ _GROUP = "node"
 #: In the names of those of them that hold an operator's function body instead of the operator.
 _EXPANDED = "_expanded"
 
+#: The parts of an adapter whose lines are counted.
+PARTS = ("module", "operator table", "native", "rosetta")
+
 _NO_TABLE = "none: the framework takes ONNX's nodes as they are"
 
 
@@ -46,14 +49,19 @@ class Workaround:
 def of_adapter(name: str, folder: Path) -> Iterator[Row]:
     """Sizes of an adapter's own modules, and of those of them that are its operator table."""
     modules = sorted(folder.glob("*.py"))
-    table = [path for path in modules if _functions(path) & _onnx_operators()]
-    for kind, chosen in (("adapter", modules), ("operator", table)):
+    for kind, chosen in (("adapter", modules), ("operator", _table(folder))):
         source = f"radon: {', '.join(path.name for path in chosen)}" if chosen else _NO_TABLE
         source = "radon: its own modules" if kind == "adapter" else source
-        lines = sum(analyze(path.read_text()).sloc for path in chosen)
-        yield row(name, f"{kind}_lines", lines, source)
+        yield row(name, f"{kind}_lines", _lines(chosen), source)
         yield row(name, f"{kind}_functions", sum(map(_count_functions, chosen)), source)
     yield row(name, "workarounds", len(workarounds(folder)), "comments `# workaround:` in its own modules")
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Source lines of an adapter's parts: its modules, those of them that are the operator table, what is written by
+    hand in native/, and its Rosetta programs."""
+    groups = (folder.glob("*.py"), _table(folder), folder.glob("native/*.py"), folder.glob("rosetta/*.py"))
+    return dict(zip(PARTS, map(_lines, groups), strict=True))
 
 
 def of_board(name: str, board: Path | None) -> Iterator[Row]:
@@ -118,6 +126,15 @@ def _continued(lines: list[str]) -> Iterator[str]:
 def _shortest_road(cases: pandas.DataFrame) -> str:
     passed = set(cases[cases.outcome == "pass"].road)
     return next((road for road in ROADS if road in passed), MISSING)
+
+
+def _table(folder: Path) -> list[Path]:
+    """The modules that define a function named as an ONNX operator."""
+    return [path for path in sorted(folder.glob("*.py")) if _functions(path) & _onnx_operators()]
+
+
+def _lines(paths: Iterable[Path]) -> int:
+    return sum(analyze(path.read_text(encoding="utf-8")).sloc for path in paths)
 
 
 def _functions(path: Path) -> set[str]:

@@ -198,31 +198,44 @@ def make(file: Path, name: str, environment: Environment, scratch: Path, timeout
 
 def judge(adapter: str, mistake: Mistake, seen: Seen, file: Path, planted: int) -> Diagnosis:
     """By the rules of a mistake, how well its user was told. planted: the number of the faulty line."""
-    diagnosis = Diagnosis(adapter, mistake.name, "silence", message=seen.message, traceback=seen.traceback)
-    diagnosis.names_shapes = False if mistake.expected else None
-    if seen.ended.code != 0:
-        diagnosis.way, diagnosis.moment = "death", seen.moment
-        diagnosis.message = _ANNOUNCED.sub("", seen.ended.printed).strip()
-        diagnosis.traceback = f"{diagnosis.message}\n[{seen.ended.how}]".strip()
-    elif seen.exception is not None:
-        diagnosis.way, diagnosis.moment = "exception", seen.moment
-    else:
-        about = _warned(mistake, seen)
-        if not about:
-            diagnosis.way = "taken as meant" if seen.meant else "silence"
-            return diagnosis
-        diagnosis.way, diagnosis.moment = "warning", about[0][1]
-        diagnosis.message = diagnosis.traceback = "\n".join(text for text, _, _ in about)
-    text = diagnosis.traceback if diagnosis.way == "death" else f"{seen.exception}: {diagnosis.message}"
+    warned = _warned(mistake, seen)
+    way, moment = _way(seen, warned)
+    diagnosis = Diagnosis(adapter, mistake.name, way, moment, names_shapes=False if mistake.expected else None)
+    if not diagnosis.caught:
+        return diagnosis
+    diagnosis.message, diagnosis.traceback = _read_by_the_user(seen, way, warned)
+    text = f"{seen.exception or ''}: {diagnosis.message}"
     diagnosis.names_operator = bool(mistake.names.search(text))
     if mistake.expected and mistake.got:
         diagnosis.names_shapes = bool(mistake.expected.search(text) and mistake.got.search(text))
-    diagnosis.lines = sum(1 for line in diagnosis.traceback.splitlines() if not _MARKS.match(line))
+    diagnosis.lines = sum(not _MARKS.match(line) for line in diagnosis.traceback.splitlines())
     diagnosis.frames = len(seen.frames)
     diagnosis.user_frames = sum(path == str(file) for path, _ in seen.frames)
-    pointed = [*seen.frames, *(place for _, _, place in seen.warnings)]
+    pointed = [*seen.frames, *(place for _, _, place in warned)]
     diagnosis.names_line = (str(file), planted) in pointed or _tells_line(diagnosis.traceback, file, planted)
     return diagnosis
+
+
+def _way(seen: Seen, warned: list[Warned]) -> tuple[str, str]:
+    """How the user was told, and when."""
+    if seen.ended.code != 0:
+        return "death", seen.moment
+    if seen.exception is not None:
+        return "exception", seen.moment
+    if warned:
+        return "warning", warned[0][1]
+    return "taken as meant" if seen.meant else "silence", MOMENTS[-1]
+
+
+def _read_by_the_user(seen: Seen, way: str, warned: list[Warned]) -> tuple[str, str]:
+    """The message, and all of it with its traceback, if it has one."""
+    if way == "exception":
+        return seen.message, seen.traceback
+    if way == "warning":
+        text = "\n".join(text for text, _, _ in warned)
+        return text, text
+    text = f"{_ANNOUNCED.sub('', seen.ended.printed).strip()}\n[{seen.ended.how}]".strip()
+    return text, text
 
 
 def _warned(mistake: Mistake, seen: Seen) -> list[Warned]:
