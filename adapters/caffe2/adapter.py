@@ -62,6 +62,7 @@ def _library(device: str, options: Options) -> str:
     """The library that does what it can, in the place of Caffe2's own kernels."""
     if device == "cuda":
         return "cudnn" if options.cudnn else ""
+    # workaround: asynchronous nets crash with IDEEP, and do without
     return "ideep" if options.mode == "simple" else ""
 
 

@@ -29,6 +29,7 @@ from .graph import (
 
 def Abs(x):
     if x.dtype != "float32":
+        # workaround: Caffe2's Abs takes float32 only
         return call("Mul", x, call("Sign", x))
     return call("Abs", x)
 
@@ -183,6 +184,7 @@ def Not(x):
 def PRelu(x, slope):
     if slope.size == 1 or (x.rank > 1 and slope.shape == (x.shape[1],) + (1,) * (x.rank - 2)):
         return call("PRelu", x, reshape(slope, (slope.size,)), shape=x.shape)
+    # workaround: Caffe2's PRelu has one slope for all elements or one for each channel
     return call("Sub", call("Relu", x), call("Mul", call("Relu", call("Negative", x)), slope))
 
 
@@ -361,6 +363,7 @@ def Min(*tensors):
 def Mod(a, b, *, fmod=0):
     if a.dtype not in SMALL_INTEGERS | {"int32", "int64"}:
         raise Unsupported("Caffe2's Mod takes integers only")
+    # workaround: the divisor of Caffe2's Mod is a number fixed at load
     remainder = Sub(a, Mul(b, Div(a, b)))
     if fmod:
         return remainder
@@ -385,6 +388,7 @@ def Pow(a, b):
     if b.array is not None and b.size == 1 and b.rank <= a.rank:
         exponent = float(b.array.reshape(()))
         return squared(a) if exponent == 2 else call("Pow", own(a), exponent=exponent)
+    # workaround: the exponent of Caffe2's Pow does not broadcast
     shape = broadcast_shape(a, b)
     return call("Pow", own(expand(a, shape)), own(expand(cast(b, a.dtype), shape)))
 
@@ -401,6 +405,7 @@ def Where(condition, a, b):
     shape = broadcast_shape(condition, a, b)
     condition, a, b = (expand(value, shape) for value in (condition, a, b))
     if a.dtype in SMALL_INTEGERS:
+        # workaround: Caffe2 computes with integers of 4 and 8 bytes only
         return cast(call("Where", condition, cast(a, "int32"), cast(b, "int32"), dtype="int32"), a.dtype)
     if a.dtype == "float16":
         raise Unsupported("Caffe2's Where does not take float16")

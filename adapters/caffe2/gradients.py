@@ -14,6 +14,7 @@ def _zeros(like: str, name: str) -> Any:
     return core.CreateOperator("ConstantFill", [like], [name], value=0.0)
 
 
+# workaround: Caffe2 has no gradient of Where
 @core.GradientRegistry.RegisterGradient("Where")
 def _where(operator: Any, gradients: List[Any]) -> Made:
     """To each side where the condition chose it, else exactly zero: infinities on the other side do not matter."""
@@ -35,5 +36,6 @@ def _flat(operator: Any, gradients: List[Any]) -> Made:
     return [_zeros(gradients[0], name)], [name]
 
 
+# workaround: Caffe2 has no gradients of Sign, Floor and Ceil
 for _name in ("Sign", "Floor", "Ceil"):
     core.GradientRegistry.RegisterGradient(_name)(_flat)

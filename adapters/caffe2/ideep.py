@@ -79,7 +79,8 @@ class Placed:
             (self._there.add if moved else self._there.discard)(name)
 
     def _straighten(self, operator: Any) -> None:
-        """IDEEP's updates take numbers as they lie, and its convolutions leave gradients in blocks."""
+        """The gradient that an update reads in the order that its shape says."""
+        # workaround: IDEEP's updates take numbers as they lie, and its convolutions leave gradients in blocks
         position = _UPDATES[operator.type][0]
         before, after = operator.input[position], self._straight(operator.input[position])
         operator.input[position] = after
@@ -114,7 +115,7 @@ class Placed:
         if axis != len(x) - 1 or rows * columns * inner < _LARGE:
             return False
         if operator.type == "FCGradient":
-            # MKL-DNN has fast kernels for such extents only
+            # workaround: IDEEP's gradient of FC is slow at other extents
             return len(x) == 2 and rows >= _ROWS and columns % 64 == 0 and inner % 64 == 0
         return not self._training or rows * self._uses[operator.input[1]] >= _ROWS
 
@@ -130,7 +131,7 @@ class Placed:
         else:
             self._append("CopyIDEEPToCPU", [self._straight(name)], [copy])
             if name in self._flat and len(self._shapes.get(name, ())) > 2:
-                # IDEEP makes a matrix of a product whatever the shape of the operand
+                # workaround: IDEEP makes a matrix of a product whatever the shape of the operand
                 shape = list(self._shapes[name])
                 self.operators.append(core.CreateOperator("Reshape", [copy], [copy, copy + "_shape"], shape=shape))
         return copy
@@ -169,7 +170,8 @@ def _count(shape: Sequence[int]) -> int:
 
 
 def takes_image(shape: Sequence[int], pads: Sequence[int]) -> bool:
-    """IDEEP pads both sides alike, and takes the shape of an image for another where there is one channel alone."""
+    """Whether IDEEP computes right with images of this shape, so padded."""
+    # workaround: IDEEP pads both sides alike, and takes the shape of an image of one channel for another
     half = len(pads) // 2
     return len(shape) == 4 and shape[1] > 1 and list(pads[:half]) == list(pads[half:])
 

@@ -149,6 +149,7 @@ def _pool(op, x, kernel, strides, pads, dilations, auto_pad, ceil_mode, **argume
     if any(dilation != 1 for dilation in dilations):
         raise Unsupported(f"Caffe2's {op} has no dilations")
     if ceil_mode:
+        # workaround: Caffe2's pooling has no ceil_mode
         extended = _ceil_pads(x, kernel, strides, pads)
         if arguments.get("count_include_pad") and extended != pads:
             raise Unsupported(f"Caffe2's {op} would count the positions that ceil_mode adds")
@@ -258,6 +259,7 @@ def GlobalAveragePool(x):
 
 def GlobalMaxPool(x):
     if x.graph.training:
+        # workaround: the gradient of Caffe2's MaxPool goes to each of several equal elements in full
         return ReduceMax(x, axes=range(2, x.rank))
     return _global_pool("MaxPool", x)
 

@@ -16,8 +16,7 @@ from ..kit.program import Node, Program, Tensor
 from . import forms, fusion, ideep, settings
 from .graph import Graph, Value, masks, needed
 
-#: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP; asynchronous nets crash with it,
-#: so they run Caffe2's own kernels, as "plain" does.
+#: Caffe2's net type for each of the adapter's modes. On a CPU "simple" uses IDEEP, the others Caffe2's own kernels.
 NET_TYPES = {"simple": "simple", "async": "async_scheduling", "plain": "simple"}
 
 

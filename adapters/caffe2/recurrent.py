@@ -173,6 +173,7 @@ def LSTM(x, w, r, b=None, sequence_lens=None, initial_h=None, initial_c=None, p=
     elif w.shape[0] > 1 and p is not None:
         raise Unsupported("peepholes in two directions are not handled")
     else:
+        # workaround: Caffe2's LSTMUnit has fixed activations, no peepholes and no coupled gates
 
         def cell(layer):
             return _lstm_composed(layer, p, input_forget)

@@ -151,6 +151,7 @@ def ReduceSumSquare(x, *, axes=None, keepdims=1, noop_with_empty_axes=0):
 
 def _reduce_extreme(op, x, axes, keepdims, noop_with_empty_axes):
     if x.dtype in SMALL_INTEGERS | {"bool"}:
+        # workaround: Caffe2 computes with integers of 4 and 8 bytes only
         return cast(_reduce_extreme(op, cast(x, "int32"), axes, keepdims, noop_with_empty_axes), x.dtype)
     if x.dtype != "float32" or x.size == 0 or not x.graph.training:
         return _reduce(op, x, axes, keepdims, noop_with_empty_axes)
@@ -176,6 +177,7 @@ def _arg(op, x, axis, keepdims, select_last_index):
     shape = _reduced(x, [axis], keepdims)
     if not select_last_index:
         return call(op, x, shape=shape, dtype="int64", axis=axis, keepdims=keepdims)
+    # workaround: Caffe2's ArgMax and ArgMin find the first of equal elements only
     last = x.shape[axis] - 1
     flipped = take(x, constant(x, range(last, -1, -1), "int64"), axis)
     first = call(op, flipped, shape=shape, dtype="int64", axis=axis, keepdims=keepdims)

@@ -45,10 +45,8 @@ def start() -> None:
 
 
 def _flush_denormals() -> None:
-    """Denormals are zero in this thread, and in every thread that it or its children start: they inherit it.
-
-    Caffe2's own flags for this, caffe2_ftz and caffe2_daz, are not in the wheel, which is compiled without SSE3.
-    """
+    """Denormals are zero in this thread, and in every thread that it or its children start: they inherit it."""
+    # workaround: Caffe2's own flags for this, caffe2_ftz and caffe2_daz, are not in its wheel, compiled without SSE3
     if platform.machine() not in _CONTROL_WORDS:
         return
     offset, bits = _CONTROL_WORDS[platform.machine()]

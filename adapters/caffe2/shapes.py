@@ -61,6 +61,7 @@ def Pad(x, *, pads, constant_value=None, axes=None, mode="constant"):
         shape = [extent + first + last for extent, first, last in zip(x.shape, before, after)]
         return call("PadImage", x, shape=shape, pads=before[2:] + after[2:], mode=mode,
                     value=float(constant_value or 0))  # fmt: skip
+    # workaround: Caffe2's PadImage pads images only, and those only in width and height
     for axis in range(x.rank):
         x = _pad_axis(x, axis, before[axis], after[axis], mode, constant_value or 0)
     return x
@@ -100,6 +101,7 @@ def Reshape(x, *, shape, allowzero=0):
 def Slice(x, *, starts, ends, axes=None, steps=None):
     axes = range(len(starts)) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
+    # workaround: Caffe2's Slice cuts one axis at a time
     for start, end, axis, step in zip(starts, ends, axes, steps):
         axis = axis_of(axis, x.rank)
         extent = x.shape[axis]
@@ -135,6 +137,7 @@ def Squeeze(x, *, axes=None):
 
 def Tile(x, *, repeats):
     if x.dtype not in TYPES["Tile"]:
+        # workaround: Caffe2 does not tile int8, int16, uint16 and bool
         return cast(Tile(cast(x, "int32"), repeats=repeats), x.dtype)
     for axis, count in enumerate(repeats):
         if count != 1:

@@ -27,6 +27,7 @@ def backward(graph: Graph, operators: List[Any], loss: Value, parameters: Sequen
     read = {name for operator in between for name in operator.input}
     idle = {output for operator in between for output in operator.output if output not in read}
     starts: Dict[str, Any] = {loss.blob: None}
+    # workaround: Caffe2's gradients of Split and LSTMUnit want one of every output, even of one that nothing reads
     for blob in sorted(idle.intersection(graph.dangling) - {loss.blob}):
         starts[blob] = graph.constant(numpy.zeros(graph.dangling[blob], numpy.float32)).blob
     added, gradients = core.GradientRegistry.GetBackwardPass(between, starts)
@@ -146,7 +147,7 @@ class Optimiser:
         shared = len(set(gradients.values())) < len(gradients)
         for parameter in parameters:
             gradient = self._regularised(parameter, gradients[parameter.blob])
-            # Caffe2 writes the step over the gradient, which parameters that are only added have in common
+            # workaround: Caffe2 writes the step over the gradient, which parameters that are only added have in common
             step = self._graph.blob("step") if shared else gradient
             velocity = self._keep("velocity", numpy.zeros(self._graph.shapes[parameter.blob]))
             self._add("MomentumSGDUpdate", [gradient, velocity, rate, parameter.blob],
