@@ -179,6 +179,13 @@ def test_the_line_is_named_by_a_frame_or_by_the_message_and_not_by_another_line_
     assert not mistakes.judge("some", mistake, elsewhere, FILE, 70).names_line
 
 
+def test_what_is_printed_in_the_moment_of_an_exception_is_part_of_it_and_what_was_printed_before_is_not() -> None:
+    printed = 'import: right\n\x1ebuild\nright?\n\x1efirst run\nblob left, File "mistakes.py", line 7\n'
+    seen = Seen("first run", "RuntimeError", "no such blob", "RuntimeError: no such blob", [], ended=Ended(0, printed))
+    told = mistakes.judge("some", mistakes.read()["missing_input"], seen, FILE, 7)
+    assert (told.names_operator, told.names_line, told.lines) == (False, True, 2)
+
+
 def test_lines_that_only_mark_a_place_do_not_make_a_traceback_longer() -> None:
     text = 'Traceback:\n  File "a.py", line 1\n    f(x)\n    ~^^^\nValueError: no'
     seen = Seen("first run", "ValueError", "no", text, [])

@@ -98,7 +98,7 @@ def test_another_python_counts_the_same(version: str) -> None:
         pytest.skip(f"no Python {version} here")
     code = (
         f"import sys; sys.path += {[path for path in sys.path if 'site-packages' in path]!r}\n"
-        f"from harness.ease import source; print(source.measure({PROGRAM!r}))"
+        f"import runpy; print(runpy.run_path('harness/ease/source.py')['measure']({PROGRAM!r}))"
     )
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout.strip() == str(measured()), done.stderr

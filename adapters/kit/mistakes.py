@@ -16,8 +16,8 @@ how far it came:
     meant: null, or whether the function returned two results that agree: what came of the mistake, and what comes of
         the same done right. A framework that converts what it is given takes it as it was meant.
 
-Each moment is also announced on standard error, on a line of its own after the character RS (0x1e), so that what is
-printed there can be told apart by moment.
+Each moment is also announced on standard error when it begins, on a line of its own after the character RS (0x1e), so
+that what is printed there can be told apart by moment.
 """
 
 import importlib.util
@@ -36,6 +36,11 @@ def main(file, name, report):
     said = {"moment": MOMENTS[0], "exception": None, "message": "", "traceback": "", "frames": [], "warnings": []}
     said["meant"] = None
 
+    def announce(moment):
+        said["moment"] = moment
+        os.write(2, ("\x1e" + moment + "\n").encode())
+        write()
+
     def write():
         with open(report + ".part", "w") as out:
             json.dump(said, out)
@@ -48,13 +53,12 @@ def main(file, name, report):
     write()
     function = getattr(_module(file), name)
     warnings.showwarning = warned
+    announce(MOMENTS[0])
     try:
         moments = function()
         for moment in MOMENTS[1:]:
             next(moments)
-            said["moment"] = moment
-            os.write(2, ("\x1e" + moment + "\n").encode())
-            write()
+            announce(moment)
         while True:
             next(moments)
     except StopIteration as end:

@@ -223,14 +223,16 @@ def _way(seen: Seen, warned: list[Warned]) -> tuple[str, str]:
     if seen.exception is not None:
         return "exception", seen.moment
     if warned:
-        return "warning", warned[0][1]
+        return "warning", warned[0][1] or MOMENTS[0]
     return "taken as meant" if seen.meant else "silence", MOMENTS[-1]
 
 
 def _read_by_the_user(seen: Seen, way: str, warned: list[Warned]) -> tuple[str, str]:
-    """The message, and all of it with its traceback, if it has one."""
+    """The message, and all of it with its traceback, if it has one. What was printed in the moment of an exception is
+    part of what the user reads of it: some frameworks print there what the exception does not say."""
     if way == "exception":
-        return seen.message, seen.traceback
+        printed = "".join(f"{line}\n" for line, moment in _printed(seen.ended.printed) if moment == seen.moment)
+        return f"{seen.message}\n{printed}".strip(), printed + seen.traceback
     if way == "warning":
         text = "\n".join(text for text, _, _ in warned)
         return text, text
@@ -245,12 +247,12 @@ def _warned(mistake: Mistake, seen: Seen) -> list[Warned]:
 
 
 def _printed(text: str) -> Iterator[tuple[str, str]]:
-    """The lines that a mistake's process printed, each with its moment."""
-    moment = MOMENTS[0]
-    for line in text.splitlines():
+    """The lines that a mistake's process printed, each with its moment; "" is that of the import."""
+    moment = ""
+    for line in text.split("\n"):  # splitlines() takes the announcement for an end of line
         if line.startswith(_ANNOUNCEMENT):
             moment = line.removeprefix(_ANNOUNCEMENT)
-        else:
+        elif line:
             yield line, moment
 
 

@@ -113,8 +113,8 @@ def _pool(x: numpy.ndarray) -> numpy.ndarray:
 
 
 def _unpool(slope: numpy.ndarray, x: numpy.ndarray) -> numpy.ndarray:
-    """The slope of a pool's input: all of it to the first maximum of a window, as every framework has it. The even
-    background of a digit makes equal values."""
+    """The slope of a pool's input: all of it to the first maximum of a window, as PyTorch, TensorFlow and MXNet do. The
+    even background of a digit makes equal values; Caffe2's own pool on a CPU gives each of them all of the slope."""
     windows = _windows(x)
     spread = numpy.zeros_like(windows)
     numpy.put_along_axis(spread, windows.argmax(-1)[..., None], slope[..., None], -1)
