@@ -159,7 +159,7 @@ def test_ease_alone_needs_no_model_and_runs_what_the_adapter_has(tmp_path: Path)
     assert set(measured.programs.outcome) == {"unwritten"}
     assert any("no diagnostics" in text for text in measured.warnings)
     assert (tmp_path / "runs" / "test" / "ease.html").is_file()
-    assert "lines of the operator table" in done.stdout and "ease.html" in done.stdout
+    assert "lines of the adapter" in done.stdout and "ease.html" in done.stdout
 
 
 def test_a_name_that_is_taken_is_refused_and_keeps_its_run(everything, tmp_path: Path) -> None:

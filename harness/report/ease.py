@@ -145,6 +145,8 @@ def text(value: float | None, metric: str) -> str:
     one = METRICS[metric]
     if value is None or not humanise.known(value):
         return humanise.NOTHING
+    if metric == "requires_python":
+        return f"3.{value:.0f}"
     if one.unit == "yes or no":
         return "yes" if value else "no"
     if one.unit == "bytes":
@@ -275,7 +277,7 @@ _OVERVIEW: tuple[tuple[str, str, Callable[[Figures, str], list[Value]]], ...] = 
     ("start to first inference", "first_inference", _first),
     ("start to first training step", "first_step", _first),
     ("frameworks it can share with", "shares_with", _others),
-    ("lines of the operator table", "operator_lines", _first),
+    ("lines of the adapter", "adapter_lines", _first),
     ("workarounds in the adapter", "workarounds", _first),
     ("age of the newest release", "newest_release_age", _first),
 )
@@ -341,15 +343,15 @@ def _of_environments(group: str) -> list[str]:
     return [name for name, one in METRICS.items() if one.group == group and one.task == "environment"]
 
 
-def _by_task(figures: Figures, metrics: tuple[str, ...]) -> list[tuple[str, str, str, str, str]]:
-    """(adapter, title of the metric, task, text, source) of each figure."""
-    return [
-        (adapter, METRICS[metric].title, task, text(figures.value(adapter, metric, task), metric),
-         figures.source(adapter, metric, task))
-        for metric in metrics
-        for adapter in figures.adapters
-        for task in figures.tasks(metric, adapter)
-    ]  # fmt: skip
+def _by_task(figures: Figures, metrics: tuple[str, ...]) -> dict[str, list[tuple[str, str, str, str]]]:
+    """By title of the metric: (adapter, task, text, source) of each figure."""
+    found: dict[str, list[tuple[str, str, str, str]]] = {}
+    for metric in metrics:
+        for adapter in figures.adapters:
+            for task in figures.tasks(metric, adapter):
+                cell = text(figures.value(adapter, metric, task), metric), figures.source(adapter, metric, task)
+                found.setdefault(METRICS[metric].title, []).append((adapter, task, *cell))
+    return found
 
 
 def _effort(figures: Figures) -> list[tuple[str, list[tuple[str, str]]]]:

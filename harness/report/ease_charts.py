@@ -35,12 +35,9 @@ def effort(figures: Figures) -> Any | None:
     if not rows:
         return None
     names = list(figures.adapters)
-    paints = [colour(name, names) for name in names]
-    hue = altair.Color(
-        "adapter:N",
-        scale=altair.Scale(domain=names, range=paints),
-        legend=altair.Legend(title=None, orient="top", columns=5, symbolStrokeWidth=2),
-    )
+    scale = altair.Scale(domain=names, range=[colour(name, names) for name in names])
+    legend = altair.Legend(title=None, orient="top", columns=5, symbolStrokeWidth=2)
+    hue = altair.Color("adapter:N", scale=scale, legend=legend)
     order = [TASKS[task].title for task in TASKS]
     axis = altair.Axis(title=None, labelLimit=300, ticks=False, grid=True)
     base = altair.Chart(pandas.DataFrame(rows)).encode(
@@ -49,7 +46,7 @@ def effort(figures: Figures) -> Any | None:
         x=altair.X("tokens:Q", title="tokens (less is easier); hollow: cannot do it", scale=altair.Scale(zero=True)),
     )
     stems = base.mark_bar(height=1.5).encode(color=hue)
-    fill = altair.condition("datum.done", altair.Fill("adapter:N", legend=None), altair.value("white"))
+    fill = altair.condition("datum.done", altair.Fill("adapter:N", scale=scale, legend=None), altair.value("white"))
     dots = base.mark_point(size=42, strokeWidth=2, opacity=1).encode(color=hue, fill=fill)
     return altair.layer(stems, dots).properties(width=_WIDTH, height=altair.Step(9))
 

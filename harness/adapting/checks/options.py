@@ -1,0 +1,113 @@
+"""Options are honoured or refused, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.adapting.findings import Finding, failed, passed
+from harness.adapting.subject import Subject, gate
+from harness.errors import HarnessError
+from harness.live import LiveCell
+from harness.spec.precision import PRECISIONS
+from harness.worker import WorkerFailed
+
+_UNKNOWN = "no-such-thing"
+
+#: Threads are asked for in these numbers; each count is looked at so many times, and the least counts.
+_THREADS, _LOOKS = (1, 2), 4
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    subject.smallest()  # nothing is said where it computes nothing yet
+    yield from _refused(subject, "mode", _UNKNOWN)
+    yield from _refused(subject, "precision", _UNKNOWN)
+    yield from _refused(subject, "device", _UNKNOWN)
+    if subject.device == "cpu":
+        yield from _refused(subject, "device", "cuda")  # which is hidden from the worker
+    for precision in PRECISIONS:
+        if precision not in subject.spec.precisions:
+            yield from _refused(subject, "precision", precision)
+    for mode in subject.spec.modes:
+        for precision in subject.spec.precisions:
+            yield from _honoured(subject, mode=mode, precision=precision)
+
+
+def _refused(subject: Subject, option: str, value: str) -> Iterator[Finding]:
+    """What is not declared must be refused as Unsupported, when it is loaded or at the latest when it is run."""
+    where, asked = subject.source.method("load"), f"{option} {value!r}"
+    try:
+        live = _loaded(subject, option, value)
+        outputs = live.fetch("infer", inputs=str(live.workload.inputs()))
+    except WorkerFailed as failure:
+        if not failure.alive:
+            raise
+        if failure.kind == "unsupported":
+            yield passed(f"{asked} is refused")
+        else:
+            yield failed(f"{asked} ends in {failure.reason[:80]}; Unsupported is what refuses", where)
+        return
+    live.ask("close")
+    yield failed(f"{asked} is ignored: it loads, and gives {len(outputs)} outputs; refuse it by Unsupported", where)
+
+
+def _loaded(subject: Subject, option: str, value: str) -> LiveCell:
+    """The smallest network, loaded with one option changed; its bundle is of a precision that exists."""
+    one = subject.smallest()
+    bundle_precision = value if option == "precision" and value in PRECISIONS else "fp32"
+    bundle = one.workload.bundle(one.site.operators, subject.spec.layout, bundle_precision)
+    live = LiveCell(one.cell, one.site, one.workload, one.scratch, one.timeout, one.network + 100_000, one.worker)
+    options: dict[str, Any] = {"mode": one.cell.mode, "precision": "fp32", "threads": one.cell.threads, "cudnn": True}
+    device = value if option == "device" else one.cell.device
+    if option != "device":
+        options[option] = value
+    live.worker = subject.shared()
+    live.ask("load", bundle=str(bundle.folder), device=device, options=options)
+    return live
+
+
+def _honoured(subject: Subject, **chosen: str) -> Iterator[Finding]:
+    """What is declared must be right, or be refused with a reason."""
+    words = ", ".join(f"{option} {value}" for option, value in chosen.items())
+    for one in reversed(subject.able()[:3]):
+        try:
+            live = subject.load(one.workload, **chosen)
+            gate(live)
+        except WorkerFailed as failure:
+            if not failure.alive:
+                raise
+            if failure.kind != "unsupported":
+                yield failed(f"{words}, {one.cell.model}: {failure.reason}", subject.source.method("load"))
+                return
+            reason = f"refused: {failure.reason}"
+            continue
+        except HarnessError as error:
+            reason = error.what
+            continue
+        live.ask("close")
+        if live.finding.reason and not one.finding.reason:
+            yield failed(f"{words}, {one.cell.model}: {live.finding.reason}", subject.source.method("load"))
+            return
+        reason = f"right on {one.cell.model}"
+    yield passed(f"{words}: {reason}")
+
+
+def check_threads(subject: Subject) -> Iterator[Finding]:
+    """As many threads work as were asked for, never more."""
+    biggest, work = subject.able()[-1].workload, subject.work()
+    for asked in _THREADS:
+        counts = {}
+        with subject.worker(threads=asked) as worker:
+            for workload in (biggest, work):
+                live = subject.load(workload, worker, threads=asked)
+                inputs = str(workload.inputs())
+                found = [
+                    live.ask("ran", what="infer", inputs=inputs)["facts"]["working_threads"] for _ in range(_LOOKS)
+                ]
+                counts[f"{workload.model.name} (batch {workload.batch})"] = min(filter(None, found), default=0)
+        told = ", ".join(f"{count} for {name}" for name, count in counts.items())
+        # Beside the threads that compute, one that only hands out work shows in a small model, not in every one.
+        if min(counts.values()) > asked:
+            yield failed(f"threads={asked} is ignored: working threads are {told}", subject.source.method("load"))
+        else:
+            yield passed(f"threads={asked}: working threads are {told}")

@@ -1,0 +1,63 @@
+"""Answers are computed, not remembered: what was seen before takes as long as what is new."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from harness.adapting.findings import Finding, failed, passed, untold
+from harness.adapting.subject import Subject
+from harness.live import LiveCell
+
+#: Inputs that are seen for the first time and then again; two more warm up.
+_INPUTS, _WARM = 9, 2
+
+#: What is seen again may be quicker, because it lies in the caches; but not by half.
+_SHARE = 0.5
+
+#: Steps shorter than this say nothing.
+_LEAST_NS = 500_000
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    live = subject.load(subject.work())
+    for scope, words in (("call", "from arrays to arrays"), ("device", "staged once")):
+        yield _again(subject, live, scope, words)
+    live.ask("close")
+    if subject.trains:
+        yield _after_change(subject)
+
+
+def _again(subject: Subject, live: LiveCell, scope: str, words: str) -> Finding:
+    fresh, again = [], []
+    paths = [subject.fed(live.workload, seed) for seed in range(1, _WARM + _INPUTS + 1)]
+    for number, path in enumerate(paths):
+        first, second = (_step(live, scope, path, repetitions) for repetitions in (1, 3))
+        if number >= _WARM:
+            fresh.append(first)
+            again.append(second)
+    new, known = statistics.median(fresh), statistics.median(again)
+    told = f"{words}: new inputs take {new / 1e6:.3g} ms, those seen before {known / 1e6:.3g} ms"
+    if known < _SHARE * new and new >= _LEAST_NS:
+        return failed(f"answers are remembered by input ({told})", subject.source.method("infer"))
+    return passed(told) if new >= _LEAST_NS else untold(f"{told}: too short to tell")
+
+
+def _step(live: LiveCell, scope: str, path: str, repetitions: int) -> float:
+    """Nanoseconds of one step on these inputs."""
+    reply = live.ask("turn", what="infer", scope=scope, inputs=path, repetitions=repetitions, budget_ns=0)
+    return float(reply["ns"][0])
+
+
+def _after_change(subject: Subject) -> Finding:
+    """The same inputs at other parameters have another loss."""
+    live = subject.smallest("train")
+    inputs = str(live.workload.inputs())
+    first = live.ask("train", inputs=[inputs], steps=1)["losses"][0]
+    live.fetch("gradients", inputs=inputs, parameters=str(live.workload.nudged()))
+    changed = live.ask("train", inputs=[inputs], steps=1, reset=False)["losses"][0]
+    if first == changed:
+        return failed(
+            f"set_parameters changes nothing: the loss stays {first:.6g}", subject.source.method("set_parameters")
+        )
+    return passed(f"parameters that are set count: the loss goes from {first:.6g} to {changed:.6g}")
