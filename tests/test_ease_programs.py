@@ -99,7 +99,8 @@ def test_a_program_that_hangs_is_ended_with_its_children(run: Run, tmp_path: Pat
 
 
 def test_what_a_program_prints_is_kept_without_places_of_this_machine(run: Run, tmp_path: Path) -> None:
-    attempt = run("import json\nprint(json.__file__, __file__)\nraise OSError(__file__)\n")
+    attempt = run("import json\nprint(json.__file__, object(), __file__)\nraise OSError(__file__)\n")
+    assert "object at 0x…>" in attempt.log
     assert str(tmp_path) not in attempt.log + attempt.reason and sys.base_prefix not in attempt.log
     assert "adapters/plain/rosetta/two_layer_by_hand.py" in attempt.reason
 

@@ -123,7 +123,7 @@ METRICS = {
                "source lines of those of its modules that define a function named as an ONNX operator"),
         Metric("operator_functions", "functions of the operator table", "functions", ADAPTER, LESS, "",
                "functions of those modules"),
-        Metric("operators", "operators", "operators", ADAPTER, MORE, "road",
+        Metric("operators", "operators", "operators", ADAPTER, NEITHER, "road",
                "operators that a passing case of ONNX's own reached by this road on the conformance board, counted "
                "once, by the shortest road; the source names the board"),
         Metric("workarounds", "workarounds", "workarounds", ADAPTER, LESS, "",
@@ -140,7 +140,7 @@ METRICS = {
                "framework that lives in another's package, for the release in use"),
         Metric("requires_python", "required Python", "", STATUS, NEITHER, _PACKAGE,
                "Requires-Python of the metadata in the environment; the value is its least minor version, 10 for 3.10"),
-        Metric("licence", "licence", "", STATUS, NEITHER, _PACKAGE,
+        Metric("licence", "licence named", "yes or no", STATUS, NEITHER, _PACKAGE,
                "1 where that metadata names a licence, in License-Expression, License or a classifier; the source "
                "has it"),
         Metric("first_release", "first release", "year", STATUS, NEITHER, "",

@@ -1,12 +1,15 @@
-"""Texts that are kept must not name the places of one machine: they are replaced by what they are."""
+"""Texts that are kept must not name the places of one machine, nor addresses in memory, which are others each time."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.environments import Environment
 from harness.paths import ADAPTERS, home
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
 def places_of(environment: Environment, folder: Path, program: Path) -> dict[Path, str]:
@@ -24,7 +27,8 @@ def places_of(environment: Environment, folder: Path, program: Path) -> dict[Pat
 
 
 def without(text: str, places: Mapping[Path, str]) -> str:
-    """A text in which every place is replaced, the longest first: one may lie within another."""
+    """A text in which every place is replaced, the longest first: one may lie within another; and every address."""
+    text = _ADDRESS.sub("0x…", text)
     for place, word in sorted(places.items(), key=lambda entry: -len(str(entry[0]))):
         for form in dict.fromkeys((str(place), str(place.resolve()))):
             text = text.replace(form, word)
