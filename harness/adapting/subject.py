@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy
+import onnx
 from onnx import numpy_helper
 
 from harness.adapters import AdapterSpec
@@ -134,9 +135,7 @@ class Subject:
 
     def twin(self, name: str) -> Workload:
         """A model with other weights: each one's elements in reverse."""
-        original = prepare.find(name).proto
-        proto = type(original)()
-        proto.CopyFrom(original)
+        proto = onnx.load(str(prepare.find(name).path))
         for weight in proto.graph.initializer:
             array = numpy_helper.to_array(weight)
             if array.dtype == numpy.float32:
@@ -164,6 +163,22 @@ class Subject:
         worker = worker or self.shared(workload.purpose)
         live = LiveCell(cell, site, workload, self.scratch, self.pace.timeout, next(self._networks), worker)
         live.load(options)
+        return live
+
+    def load_again(
+        self, like: LiveCell, worker: Worker, bundle: str = "", device: str | None = None, **changed: Any
+    ) -> LiveCell:
+        """Another network of a cell's bundle, or of the one that is named, with some options changed, and no operator
+        taking another way than before. Raises WorkerFailed."""
+        live = LiveCell(
+            like.cell, like.site, like.workload, self.scratch, self.pace.timeout, next(self._networks), worker
+        )
+        cell = like.cell
+        options = {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads, **changed}
+        live.bundle = like.bundle
+        assert like.bundle is not None
+        place = bundle or str(like.bundle.folder)
+        live.ask("load", bundle=place, device=device or cell.device, options=options)
         return live
 
     def fed(self, workload: Workload, seed: int) -> str:

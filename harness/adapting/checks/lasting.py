@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from harness.adapting.findings import Finding, failed, passed, untold
 from harness.adapting.subject import Subject
+from harness.live import LiveCell
 from harness.measure import memory
 from harness.worker import Worker
 
@@ -19,26 +21,25 @@ _FIRST = 2
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    for purpose in subject.purposes:
-        workload = subject.smallest(purpose).workload
+    smallest = subject.smallest()
+    with subject.worker() as worker:
+        load = partial(_load, subject, smallest, worker)
+        yield _watched(subject, worker, load, subject.pace.loads, "loads", "close")
+    for purpose, method in (("infer", "infer"), ("train", "train_step")):
+        if purpose in subject.purposes:
+            with subject.worker(purpose) as worker:
+                step = partial(_step, subject.load(subject.smallest(purpose).workload, worker))
+                yield _watched(subject, worker, step, subject.pace.steps, f"steps ({purpose})", method)
 
-        with subject.worker(purpose) as worker:
 
-            def load(count: int, worker: Worker = worker, workload: object = workload) -> None:
-                for _ in range(count):
-                    subject.load(workload, worker).ask("close")  # type: ignore[arg-type]
+def _load(subject: Subject, like: LiveCell, worker: Worker, count: int) -> None:
+    for _ in range(count):
+        subject.load_again(like, worker).ask("close")
 
-            if purpose == "infer":
-                yield _watched(subject, worker, load, subject.pace.loads, "loads", "close")
-        with subject.worker(purpose) as worker:
-            live = subject.load(workload, worker)
 
-            def step(count: int, live: object = live) -> None:
-                about = {"what": live.cell.purpose, "scope": "call", "inputs": str(live.workload.inputs())}  # type: ignore[attr-defined]
-                live.ask("turn", **about, repetitions=count, budget_ns=0)  # type: ignore[attr-defined]
-
-            method = "infer" if purpose == "infer" else "train_step"
-            yield _watched(subject, worker, step, subject.pace.steps, f"steps ({purpose})", method)
+def _step(live: LiveCell, count: int) -> None:
+    about = {"what": live.cell.purpose, "scope": "call", "inputs": str(live.workload.inputs())}
+    live.ask("turn", **about, repetitions=count, budget_ns=0)
 
 
 def _watched(

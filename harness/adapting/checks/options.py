@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from harness.adapting.findings import Finding, failed, passed
 from harness.adapting.subject import Subject, gate
@@ -54,16 +53,9 @@ def _refused(subject: Subject, option: str, value: str) -> Iterator[Finding]:
 def _loaded(subject: Subject, option: str, value: str) -> LiveCell:
     """The smallest network, loaded with one option changed; its bundle is of a precision that exists."""
     one = subject.smallest()
-    bundle_precision = value if option == "precision" and value in PRECISIONS else "fp32"
-    bundle = one.workload.bundle(one.site.operators, subject.spec.layout, bundle_precision)
-    live = LiveCell(one.cell, one.site, one.workload, one.scratch, one.timeout, one.network + 100_000, one.worker)
-    options: dict[str, Any] = {"mode": one.cell.mode, "precision": "fp32", "threads": one.cell.threads, "cudnn": True}
-    device = value if option == "device" else one.cell.device
-    if option != "device":
-        options[option] = value
-    live.worker = subject.shared()
-    live.ask("load", bundle=str(bundle.folder), device=device, options=options)
-    return live
+    precision = value if option == "precision" and value in PRECISIONS else "fp32"
+    bundle = one.workload.bundle(one.site.operators, subject.spec.layout, precision)
+    return subject.load_again(one, subject.shared(), str(bundle.folder), **{option: value})
 
 
 def _honoured(subject: Subject, **chosen: str) -> Iterator[Finding]:

@@ -49,14 +49,11 @@ def _again(subject: Subject, live: LiveCell) -> Finding:
 def _declined(subject: Subject) -> Finding:
     """An adapter that does not declare training refuses it."""
     workload = subject.workload(MODELS["train"][0], "train")
-    worker, where = subject.shared(), subject.source.method("train_step")
+    where = subject.source.method("train_step")
     try:
         bundle = workload.bundle(subject.site().operators, subject.spec.layout)
-        options = {"mode": subject.spec.modes[0], "threads": subject.threads}
-        number = subject.smallest().network + 200_000
-        place = {"bundle": str(bundle.folder), "device": subject.device, "options": options}
-        worker.ask("load", subject.pace.timeout, network=number, **place)
-        worker.ask("train", subject.pace.timeout, network=number, inputs=[str(workload.inputs())], steps=1)
+        live = subject.load_again(subject.smallest(), subject.shared(), str(bundle.folder))
+        live.ask("train", inputs=[str(workload.inputs())], steps=1)
     except WorkerFailed as failure:
         if not failure.alive:
             raise
