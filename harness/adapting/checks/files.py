@@ -74,13 +74,13 @@ def _wrong(lock: Path) -> Finding | None:
 def _unresolved(lock: Path, environment: EnvironmentSpec) -> str:
     """Why no Python of the environment finds every package of a lock; empty if one does. Installs nothing."""
     reason = ""
-    platform = ["--python-platform", _CUDA_PLATFORM] if environment.device == "cuda" else []
+    platform: list[str] = ["--python-platform", _CUDA_PLATFORM] if environment.device == "cuda" else []
     with tempfile.TemporaryDirectory(prefix="harness-lock-") as scratch:
         for python in environment.python:
             answer = uv.call(
-                *("pip", "install", "--dry-run", "--no-deps", "--require-hashes", "--no-build", "--quiet"),
-                *("--python-version", python, *platform, "--target", scratch, "--requirements", lock),
-            )
+                "pip", "install", "--dry-run", "--no-deps", "--require-hashes", "--no-build", "--quiet",
+                "--python-version", python, *platform, "--target", scratch, "--requirements", lock,
+            )  # fmt: skip
             if answer.ok:
                 return ""
             reason = reason or uv.meaning(answer.output, python)

@@ -16,23 +16,27 @@ _UNKNOWN = "no-such-thing"
 #: Threads are asked for in these numbers; each count is looked at so many times, and the least counts.
 _THREADS, _LOOKS = (1, 2), 4
 
+#: A mode or precision is tried on at most so many of the smaller models.
+_MODELS = 3
+
 
 def check(subject: Subject) -> Iterator[Finding]:
     subject.smallest()  # nothing is said where it computes nothing yet
-    yield from _refused(subject, "mode", _UNKNOWN)
-    yield from _refused(subject, "precision", _UNKNOWN)
-    yield from _refused(subject, "device", _UNKNOWN)
+    undeclared = [("mode", _UNKNOWN), ("precision", _UNKNOWN), ("device", _UNKNOWN)]
     if subject.device == "cpu":
-        yield from _refused(subject, "device", "cuda")  # which is hidden from the worker
-    for precision in PRECISIONS:
-        if precision not in subject.spec.precisions:
-            yield from _refused(subject, "precision", precision)
+        undeclared.append(("device", "cuda"))  # which is hidden from the worker
+    undeclared += [("precision", value) for value in PRECISIONS if value not in subject.spec.precisions]
+    accepted = {asked: _unless_refused(subject, *asked) for asked in undeclared}
+    yield from filter(None, accepted.values())
+    refused = [f"{option} {value!r}" for (option, value), finding in accepted.items() if finding is None]
+    if refused:
+        yield passed(f"refused: {', '.join(refused)}")
     for mode in subject.spec.modes:
         for precision in subject.spec.precisions:
-            yield from _honoured(subject, mode=mode, precision=precision)
+            yield _honoured(subject, mode, precision)
 
 
-def _refused(subject: Subject, option: str, value: str) -> Iterator[Finding]:
+def _unless_refused(subject: Subject, option: str, value: str) -> Finding | None:
     """What is not declared must be refused as Unsupported, when it is loaded or at the latest when it is run."""
     where, asked = subject.source.method("load"), f"{option} {value!r}"
     try:
@@ -42,12 +46,10 @@ def _refused(subject: Subject, option: str, value: str) -> Iterator[Finding]:
         if not failure.alive:
             raise
         if failure.kind == "unsupported":
-            yield passed(f"{asked} is refused")
-        else:
-            yield failed(f"{asked} ends in {failure.reason[:80]}; Unsupported is what refuses", where)
-        return
+            return None
+        return failed(f"{asked} ends in {failure.reason[:80]}; Unsupported is what refuses", where)
     live.ask("close")
-    yield failed(f"{asked} is ignored: it loads, and gives {len(outputs)} outputs; refuse it by Unsupported", where)
+    return failed(f"{asked} is ignored: it loads, and gives {len(outputs)} outputs; refuse it by Unsupported", where)
 
 
 def _loaded(subject: Subject, option: str, value: str) -> LiveCell:
@@ -58,39 +60,41 @@ def _loaded(subject: Subject, option: str, value: str) -> LiveCell:
     return subject.load_again(one, subject.shared(), str(bundle.folder), **{option: value})
 
 
-def _honoured(subject: Subject, **chosen: str) -> Iterator[Finding]:
-    """What is declared must be right, or be refused with a reason."""
-    words = ", ".join(f"{option} {value}" for option, value in chosen.items())
-    for one in reversed(subject.able()[:3]):
+def _honoured(subject: Subject, mode: str, precision: str) -> Finding:
+    """What is declared must be right, or be refused with a reason: asked of its larger models first."""
+    words, where = f"mode {mode}, precision {precision}", subject.source.method("load")
+    reason = ""
+    for one in reversed(subject.able()[:_MODELS]):
         try:
-            live = subject.load(one.workload, **chosen)
+            live = subject.load(one.workload, mode=mode, precision=precision)
             gate(live)
         except WorkerFailed as failure:
             if not failure.alive:
                 raise
             if failure.kind != "unsupported":
-                yield failed(f"{words}, {one.cell.model}: {failure.reason}", subject.source.method("load"))
-                return
+                return failed(f"{words}, {one.cell.model}: {failure.reason}", where)
             reason = f"refused: {failure.reason}"
             continue
-        except HarnessError as error:
+        except HarnessError as error:  # the model itself has no such precision
             reason = error.what
             continue
         live.ask("close")
         if live.finding.reason and not one.finding.reason:
-            yield failed(f"{words}, {one.cell.model}: {live.finding.reason}", subject.source.method("load"))
-            return
-        reason = f"right on {one.cell.model}"
-    yield passed(f"{words}: {reason}")
+            return failed(f"{words}, {one.cell.model}: {live.finding.reason}", where)
+        return passed(f"{words}: {live.finding.reason or 'right'} on {one.cell.model}")
+    return passed(f"{words}: {reason}")
 
 
 def check_threads(subject: Subject) -> Iterator[Finding]:
     """As many threads work as were asked for, never more."""
-    biggest, work = subject.able()[-1].workload, subject.work()
+    workloads = [subject.work()]
+    biggest = subject.able()[-1].workload
+    if biggest.cost.flops > workloads[0].cost.flops / 4:
+        workloads.append(biggest)
     for asked in _THREADS:
         counts = {}
         with subject.worker(threads=asked) as worker:
-            for workload in (biggest, work):
+            for workload in workloads:
                 live = subject.load(workload, worker, threads=asked)
                 inputs = str(workload.inputs())
                 found = [

@@ -1,0 +1,19 @@
+"""Caches answers by input: what it has seen before it does not compute again."""
+
+from adapters.trainer.adapter import TrainerAdapter, TrainerNetwork
+
+
+class CachingNetwork(TrainerNetwork):
+    def __init__(self, program):
+        super().__init__(program)
+        self.answers = {}
+
+    def infer(self, staged):
+        key = hash(tuple(array.tobytes() for array in staged.values()))
+        if key not in self.answers:
+            self.answers[key] = super().infer(staged)
+        return self.answers[key]
+
+
+class ADAPTER(TrainerAdapter):
+    network = CachingNetwork
