@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ from harness.adapting.subject import Pace
 from harness.commands import options
 
 CHEATS = SPECIMENS / "cheats"
+
+#: Who hangs is not waited for, and leaks are looked for in fewer loads and steps. The rules are the same.
+QUICK = Pace(timeout=3.0, lasting_seconds=1.5, work_flops=1e8)
+PATIENT = replace(QUICK, timeout=30.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,9 +45,9 @@ def found(folder: Path, only: str, tmp_path: Path, pace: Pace) -> list[Finding]:
     ("cheat", "check", "words", "file"),
     [
         ("hasty", "synchronize", "synchronize() returns before the work is done", "adapter.py"),
-        ("caching", "remembered answers", "answers are remembered by input (from arrays to arrays", "adapter.py:12"),
+        ("caching", "remembered answers", "answers are remembered by input (from arrays to arrays", "adapter.py:11"),
         ("replaying", "remembered answers", "answers are remembered by input (staged once", "adapter.py:9"),
-        ("caching", "plausibility", "faster than this machine can compute", "adapter.py:12"),
+        ("caching", "plausibility", "faster than this machine can compute", "adapter.py:11"),
         ("mistaken", "answers", "it gives another model's output", "adapter.py:9"),
         ("greedy", "threads", "threads=1 is ignored: working threads are", "adapter.py"),
         ("leaking", "lasting", "it leaks: in ", "adapter.py"),
@@ -58,22 +63,21 @@ def found(folder: Path, only: str, tmp_path: Path, pace: Pace) -> list[Finding]:
     ],
 )
 def test_who_cheats_is_caught_by_name(cheat: str, check: str, words: str, file: str, tmp_path: Path) -> None:
-    pace = Pace(timeout=10.0 if cheat == "hasty" else 3.0, lasting_seconds=1.5, work_flops=1e8)
-    failures = [finding for finding in found(CHEATS / cheat, check, tmp_path, pace) if finding.outcome == FAIL]
+    failures = [finding for finding in found(CHEATS / cheat, check, tmp_path, QUICK) if finding.outcome == FAIL]
     assert any(words in finding.text for finding in failures), failures
     assert any(words in finding.text and file in finding.where for finding in failures), failures
 
 
 def test_who_computes_and_trains_honestly_fails_nothing(tmp_path: Path) -> None:
     names = ",".join(name for name in CHECKS if name != BOARD)
-    findings = found(CHEATS / "trainer", names, tmp_path, Pace(timeout=30.0, lasting_seconds=2.0))
+    findings = found(CHEATS / "trainer", names, tmp_path, PATIENT)
     assert [finding for finding in findings if finding.outcome == FAIL] == []
     assert {finding.check for finding in findings if finding.outcome == "pass"} == set(names.split(","))
 
 
 def test_the_specimen_that_only_computes_fails_nothing_but_its_options(tmp_path: Path) -> None:
     names = ",".join(name for name in CHECKS if name not in (BOARD, "files"))
-    findings = found(SPECIMENS / "honest", names, tmp_path, Pace(timeout=30.0, lasting_seconds=2.0))
+    findings = found(SPECIMENS / "honest", names, tmp_path, PATIENT)
     assert {finding.check for finding in findings if finding.outcome == FAIL} == {"options"}
 
 

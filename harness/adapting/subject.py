@@ -109,7 +109,7 @@ class Subject:
         try:
             yield one
         finally:
-            one.end()
+            one.kill()  # how it ends is a check of its own
 
     def _start(self, purpose: str, threads: int) -> Worker:
         log = self.scratch / "logs" / f"{next(self._networks)}-{purpose}.log"
@@ -123,7 +123,7 @@ class Subject:
 
     def close(self) -> None:
         for worker in self._workers.values():
-            worker.end()
+            worker.kill()
 
     # Networks ------------------------------------------------------------------------------------------------------
 

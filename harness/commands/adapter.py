@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
 from collections import Counter
@@ -121,7 +122,7 @@ def _adapter(adapter: str, extra: list[Path]) -> AdapterSpec:
     from harness.results import NULL_ADAPTER
 
     folder = Path(adapter).expanduser()
-    is_folder = len(folder.parts) > 1 or (folder / "adapter.toml").is_file()
+    is_folder = os.sep in adapter or (folder / "adapter.toml").is_file()
     spec = read_adapter(folder.resolve()) if is_folder else find_adapter(adapter, extra)
     if spec.name == NULL_ADAPTER:
         raise HarnessError("the null adapter computes nothing, by design", "Name the adapter of a framework.")

@@ -11,7 +11,6 @@ from harness.adapting.findings import Finding, failed, passed, untold
 from harness.adapting.subject import Subject
 from harness.live import LiveCell
 from harness.measure import memory
-from harness.worker import Worker
 
 #: Memory is looked at after each of so many windows of equally many loads or steps.
 _WINDOWS = 12
@@ -21,31 +20,36 @@ _FIRST = 2
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    smallest = subject.smallest()
-    with subject.worker() as worker:
-        load = partial(_load, subject, smallest, worker)
-        yield _watched(subject, worker, load, subject.pace.loads, "loads", "close")
     for purpose, method in (("infer", "infer"), ("train", "train_step")):
-        if purpose in subject.purposes:
-            with subject.worker(purpose) as worker:
-                step = partial(_step, subject.load(subject.smallest(purpose).workload, worker))
-                yield _watched(subject, worker, step, subject.pace.steps, f"steps ({purpose})", method)
+        if purpose not in subject.purposes:
+            continue
+        with subject.worker(purpose) as worker:
+            live = subject.load(subject.smallest(purpose).workload, worker)
+            if purpose == "infer":
+                yield _watched(subject, live, partial(_load, subject, live), subject.pace.loads, "loads", "close")
+            yield _watched(subject, live, partial(_step, live), subject.pace.steps, f"steps ({purpose})", method)
 
 
-def _load(subject: Subject, like: LiveCell, worker: Worker, count: int) -> None:
+def _load(subject: Subject, like: LiveCell, count: int) -> None:
+    assert like.worker is not None
     for _ in range(count):
-        subject.load_again(like, worker).ask("close")
+        subject.load_again(like, like.worker).ask("close")
 
 
 def _step(live: LiveCell, count: int) -> None:
+    _ask(live, "turn", repetitions=count, budget_ns=0)
+
+
+def _ask(live: LiveCell, do: str, **arguments: int) -> None:
     about = {"what": live.cell.purpose, "scope": "call", "inputs": str(live.workload.inputs())}
-    live.ask("turn", **about, repetitions=count, budget_ns=0)
+    live.ask(do, **about, **arguments)
 
 
 def _watched(
-    subject: Subject, worker: Worker, do: Callable[[int], None], wanted: int, what: str, method: str
+    subject: Subject, live: LiveCell, do: Callable[[int], None], wanted: int, what: str, method: str
 ) -> Finding:
     """Do something again and again, as often as there is time for, and see whether memory goes on growing."""
+    assert live.worker is not None
     do(_FIRST)
     begin = time.monotonic()
     do(_FIRST)
@@ -57,14 +61,16 @@ def _watched(
     sizes = []
     for _ in range(_WINDOWS):
         do(window)
-        sizes.append(resident(worker.process.pid))
+        _ask(live, "warm_up", budget_ns=0)  # which has Python collect its garbage: what waits for that is no leak
+        sizes.append(resident(live.worker.process.pid))
     done = window * _WINDOWS
     told = f"{done} {what}" + ("" if done >= wanted - _WINDOWS else f" of {wanted} {budget}")
     leak = memory.leak(sizes)
     if leak:
-        each_one = (sizes[-1] - sizes[_WINDOWS // 2]) / (window * (_WINDOWS - 1 - _WINDOWS // 2))
+        later = len(sizes) - 1 - _WINDOWS // 2
+        grown = (sizes[-1] - sizes[_WINDOWS // 2]) / (window * later)
         text = f"it leaks: in {told} resident memory grew to {memory.megabytes(sizes[-1])}, at last by"
-        return failed(f"{text} {memory.megabytes(each_one)} each", subject.source.method(method))
+        return failed(f"{text} {grown / 1e3:,.0f} kB each", subject.source.method(method))
     return passed(f"{told}: resident memory comes to rest at {memory.megabytes(sizes[-1])}")
 
 

@@ -19,7 +19,7 @@ from harness.spec.reference import Arrays
 _TYPES = {"bf16": ml_dtypes.bfloat16, "fp16 or tf32": numpy.float16}
 
 #: An error within this factor of what a type's rounding makes is called by its name.
-_ALIKE = 6.0
+_ALIKE = 12.0
 
 
 def check(subject: Subject) -> Iterator[Finding]:
