@@ -124,7 +124,7 @@ class SharedMaxPool(Pool):
 
     def L_op(self, inputs, outputs, grads):
         x, window, stride, pad = inputs
-        ones = T.ones_like(outputs[0])
+        ones = T.ones_like(x)
         count = DownsampleFactorMaxGradGrad(ndim=self.ndim, ignore_border=self.ignore_border)(
             x, outputs[0], ones, window, stride, pad
         )
@@ -264,21 +264,13 @@ def BatchNormalization(x, scale, bias, mean, variance, *, epsilon=1e-5, momentum
         return (x - mean) * (scale / T.sqrt(variance + constant(epsilon, x.dtype))) + bias
     scale, bias = shape[:2]
     axes = (0,) + tuple(range(2, x.ndim))
-    y, now_mean, now_variance = _trained(x, scale, bias, axes, epsilon)
+    # workaround: batch_normalization_train, which makes this, takes ONNX's epsilon for one below its limit, 1e-5
+    epsilon = constant(epsilon, x.dtype)
+    y, now_mean, inverse = bn.AbstractBatchNormTrain(axes=axes)(x, scale, bias, epsilon=epsilon)
+    now_variance = T.inv(T.sqr(inverse)) - epsilon
     keep, add = constant(momentum, x.dtype), constant(1 - momentum, x.dtype)
     new_mean = mean * keep + now_mean.flatten() * add
     return y, new_mean, variance * keep + now_variance.flatten() * add
-
-
-def _trained(x, scale, bias, axes, epsilon):
-    """The result, and the mean and variance of the batch."""
-    if numpy.dtype(x.dtype).type(epsilon) >= numpy.dtype(x.dtype).type(1e-5):
-        # workaround: it refuses an epsilon below 1e-5, and takes ONNX's, which is that in float32, for one
-        y, mean, inverse = bn.batch_normalization_train(x, scale, bias, axes=axes, epsilon=max(epsilon, 1e-5))
-        return y, mean, T.inv(T.sqr(inverse)) - constant(epsilon, x.dtype)
-    mean = T.mean(x, axis=axes, keepdims=True)
-    variance = T.mean(T.sqr(x - mean), axis=axes, keepdims=True)
-    return (x - mean) * (scale / T.sqrt(variance + constant(epsilon, x.dtype))) + bias, mean, variance
 
 
 def _standardised(x, axes, epsilon):
