@@ -171,13 +171,7 @@ def all_adapters(extra: Iterable[Path] = ()) -> dict[str, AdapterSpec]:
 
     Of two with the same name the later wins. Raises HarnessError for an adapter.toml that is not right.
     """
-    folders = [*_within(ADAPTERS), *_entry_points()]
-    for path in extra:
-        found = list(_within(path))
-        if not found:
-            raise HarnessError(f"{path}: no adapter there", "Name a folder with an adapter.toml, or a folder of such.")
-        folders += found
-    return {folder.name: read_adapter(folder) for folder in folders}
+    return {name: read_adapter(folder) for name, folder in _folders(extra).items()}
 
 
 def find_adapter(name: str, extra: Iterable[Path] = ()) -> AdapterSpec:
@@ -187,11 +181,23 @@ def find_adapter(name: str, extra: Iterable[Path] = ()) -> AdapterSpec:
 
 def pick_adapters(names: Iterable[str], extra: Iterable[Path] = ()) -> list[AdapterSpec]:
     """The named adapters in the order of their names, or all of them if none is named."""
-    known, names = all_adapters(extra), list(names)
+    known, names = _folders(extra), list(names)
     for name in names:
         if name not in known:
             raise HarnessError(f"no adapter is called {name!r}", did_you_mean(name, list(known)))
-    return [known[name] for name in dict.fromkeys(names)] or list(known.values())
+    # Only those are read: somebody else's adapter that is not right is no reason against the others.
+    return [read_adapter(known[name]) for name in dict.fromkeys(names or known)]
+
+
+def _folders(extra: Iterable[Path]) -> dict[str, Path]:
+    """The folder of every adapter by name."""
+    folders = [*_within(ADAPTERS), *_entry_points()]
+    for path in extra:
+        found = list(_within(path))
+        if not found:
+            raise HarnessError(f"{path}: no adapter there", "Name a folder with an adapter.toml, or a folder of such.")
+        folders += found
+    return {folder.name: folder for folder in folders}
 
 
 def _within(folder: Path) -> Iterable[Path]:

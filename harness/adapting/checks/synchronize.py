@@ -12,8 +12,8 @@ from harness.live import LiveCell
 #: Who leaves work behind does so each time; a neighbour disturbs now and then.
 _EXAMINATIONS = 3
 
-#: A result that comes later than after a pause, by more than each of these, was still being computed: nanoseconds, and a
-#: share of the fetch itself.
+#: A result that comes later than after a pause, by more than each of these, was still being computed: nanoseconds, and
+#: a share of the fetch itself.
 _NOISE_NS, _FETCH_SHARE = 500_000, 0.5
 
 #: The worker's pause is 30 ms; a step that is left behind must be done by then.
