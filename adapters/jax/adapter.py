@@ -22,7 +22,7 @@ from . import (
     shapes,
     signals,
 )
-from .dtypes import from_carrier, type_of
+from .dtypes import cast, from_carrier, staged_as, type_of
 from .optimizers import Optimizer
 
 OPERATORS = {}
@@ -70,14 +70,16 @@ class JaxNetwork(Network):
         return lower(self.program, OPERATORS, {**self.constants, **values}, _as_declared)
 
     def _inputs(self, inputs):
-        return {tensor.name: value for tensor, value in zip(self.program.inputs, inputs)}
+        return {tensor.name: cast(value, type_of(tensor.dtype)) for tensor, value in zip(self.program.inputs, inputs)}
 
     def _function(self, function, *arguments, **options):
         """A function of these arguments and the inputs: compiled at once, or called operator by operator."""
         if self.options.mode == "eager":
             return self._eager(function)
         where = jax.sharding.SingleDeviceSharding(self.device)
-        inputs = [jax.ShapeDtypeStruct(t.shape, type_of(t.dtype), sharding=where) for t in self.program.inputs]
+        inputs = [
+            jax.ShapeDtypeStruct(t.shape, staged_as(type_of(t.dtype)), sharding=where) for t in self.program.inputs
+        ]
         with settings.lowering(self.device, self.options):
             try:
                 return jax.jit(function, **options).lower(*arguments, *inputs).compile()
@@ -97,7 +99,8 @@ class JaxNetwork(Network):
     def _staged(self, array, tensor):
         if numpy.shape(array) != tensor.shape:
             raise ValueError("input {!r} has shape {}, not {}".format(tensor.name, numpy.shape(array), tensor.shape))
-        return jax.device_put(from_carrier(array, tensor.dtype), self.device)
+        array = from_carrier(array, tensor.dtype)
+        return jax.device_put(array.astype(staged_as(array.dtype), copy=False), self.device)
 
     def synchronize(self):
         """XLA runs what it is given in order: what was started last is done last."""

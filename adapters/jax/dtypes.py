@@ -41,6 +41,12 @@ def from_carrier(array, name):
     return array.astype(kind) if name in SMALL_INTEGERS else numpy.ascontiguousarray(array).view(kind)
 
 
+# workaround: JAX does not pass elements of fewer than eight bits to a function that was compiled ahead.
+def staged_as(kind):
+    """The element type in which inputs of that type are handed over."""
+    return NARROW.get(kind, jnp.dtype("float32") if kind == FLOAT4 else kind)
+
+
 def is_float(x):
     return jnp.issubdtype(x.dtype, jnp.floating)
 

@@ -138,7 +138,7 @@ def Range(*, start, limit, delta, dtype):
 
 def _counted(indices, extent):
     """Indices from the start; ONNX counts negative ones from the end."""
-    if not isinstance(indices, jax.core.Tracer) and (not indices.size or indices.min() >= 0):
+    if not isinstance(indices, jax.core.Tracer) and numpy.min(numpy.asarray(indices), initial=0) >= 0:
         return indices
     return jnp.where(indices < 0, indices + extent, indices)
 

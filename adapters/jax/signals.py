@@ -12,12 +12,12 @@ def _scalar(value):
     return value[0] if isinstance(value, (list, tuple)) else value
 
 
-def _complex(x):
+def _complex(x, wide=True):
+    """wide: in double precision, for zeros where large terms cancel."""
     if x.dtype not in (jnp.float32, jnp.float64):
         raise Unsupported("a transform of {}".format(x.dtype.name))
-    # In double precision, for zeros where large terms cancel.
-    real = x[..., 0].astype(jnp.float64)
-    return real if x.shape[-1] == 1 else real + 1j * x[..., 1]
+    x = x.astype(jnp.float64) if wide else x
+    real = x[..., 0] if x.shape[-1] == 1 else real + 1j * x[..., 1]
 
 
 def _pairs(z, dtype):
@@ -26,7 +26,7 @@ def _pairs(z, dtype):
 
 def DFT(x, *, dft_length=None, axis=-2, inverse=0, onesided=0):
     axis, length = _scalar(axis) % x.ndim, _scalar(dft_length)
-    z = _complex(x)
+    z = _complex(x, not inverse)
     if inverse and onesided:
         return jnp.fft.irfft(z, length, axis)[..., None].astype(x.dtype)
     if inverse:
