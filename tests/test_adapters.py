@@ -10,7 +10,7 @@ from harness.adapters import all_adapters, find_adapter, pick_adapters, read_ada
 from harness.errors import HarnessError
 from harness.paths import ADAPTERS
 
-OURS = ["caffe2", "mxnet", "null", "onnxruntime", "tensorflow", "torch"]
+OURS = sorted(file.parent.name for file in ADAPTERS.glob("*/adapter.toml"))
 
 RIGHT = """
 interface = 1
