@@ -42,13 +42,17 @@ _BATCH = 2
 
 @dataclass(frozen=True)
 class Pace:
-    """How long an adapter is looked at. timeout: seconds for one request. lasting_seconds: for loads, and for steps."""
+    """How long an adapter is looked at. timeout: seconds for one request. lasting_seconds: for loads, and for steps.
+
+    work_flops: of a step that is long enough to be timed. cases: a glob, the cases of the board.
+    """
 
     timeout: float = 120.0
     loads: int = 200
     steps: int = 2000
     lasting_seconds: float = 15.0
     work_flops: float = 5e8
+    cases: str = "*"
 
 
 @dataclass

@@ -73,6 +73,7 @@ def check(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     only: Annotated[str, typer.Option(metavar="GLOB", help="Only checks of such names: 'options,t*'.")] = "*",
     board: Annotated[bool, typer.Option("--board/--no-board", help="ONNX's own cases, which take minutes.")] = True,
+    match: Annotated[str, typer.Option(metavar="GLOB", help="Of the board only cases of such names.")] = "*",
     strict: Annotated[bool, typer.Option("--strict", help="What is missing is a failure too.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one request to the worker.")] = 120.0,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to look for leaks, in loads and in steps.")] = 15.0,
@@ -106,7 +107,7 @@ def check(
     place = devices.choose(spec, device)
     with tempfile.TemporaryDirectory(prefix="harness-adapter-") as scratch, shown() as progress:
         provide = options.provider(given, progress.say)
-        pace = Pace(timeout=timeout, lasting_seconds=seconds)
+        pace = Pace(timeout=timeout, lasting_seconds=seconds, cases=match)
         with kit.opened(spec, provide, place, Path(scratch), pace) as subject:
             findings = list(kit.examine(subject, names, progress))
     Console().print(_table(spec.title, findings))

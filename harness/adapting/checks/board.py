@@ -33,7 +33,7 @@ def _group(subject: Subject, group: str) -> Iterator[Finding]:
         devices={subject.spec.name: subject.device},
         modes=subject.spec.modes[:1],
         groups=(group,),
-        match="*",
+        match=subject.pace.cases,
         threads=subject.threads,
         timeout=min(60.0, subject.pace.timeout),
     )
@@ -41,6 +41,9 @@ def _group(subject: Subject, group: str) -> Iterator[Finding]:
         play(request, journal, subject.provide, Progress())
     facts = [fact for fact in journals.read(journal.path.parent) if fact["kind"] == "conformance"]
     counts = Counter(fact["outcome"] for fact in facts)
+    right, wrong = counts["pass"] + counts["folded"], counts["wrong"]
+    told = f"{group}: {right} of {len(facts)} pass, {wrong} wrong, {counts['unsupported']} refused{_most(facts)}"
+    yield failed(told, subject.source.operators()) if wrong else passed(told)
     for outcome, what in _FAILURES.items():
         yield from _failures(subject, group, [fact for fact in facts if fact["outcome"] == outcome], what)
     errors = [fact for fact in facts if fact["outcome"] == "error"]
@@ -48,9 +51,6 @@ def _group(subject: Subject, group: str) -> Iterator[Finding]:
         first = errors[0]
         text = f"{group}: {len(errors)} cases raise instead of refusing; first {first['case']}: {first['reason'][:100]}"
         yield missing(text, subject.source.operator(first["operator"]))
-    told = f"{group}: {counts['pass'] + counts['folded']} of {len(facts)} pass"
-    if not counts["wrong"]:
-        yield passed(f"{told}, 0 wrong, {counts['unsupported']} refused{_most(facts)}")
 
 
 def _failures(subject: Subject, group: str, facts: list[dict[str, Any]], what: str) -> Iterator[Finding]:
@@ -70,6 +70,9 @@ def _failures(subject: Subject, group: str, facts: list[dict[str, Any]], what: s
 
 
 def _most(facts: list[dict[str, Any]]) -> str:
-    refused = Counter(fact["refused"] for fact in facts if fact["outcome"] == "unsupported" and fact.get("refused"))
-    most = ", ".join(f"{name} {count}" for name, count in refused.most_common(_NAMED))
-    return f", most for lack of {most}" if most else ""
+    """Operators for lack of which most cases are refused; a case may lack several."""
+    refused = [
+        fact["refused"].split(", ") for fact in facts if fact["outcome"] == "unsupported" and fact.get("refused")
+    ]
+    most = Counter(name for names in refused for name in names).most_common(_NAMED)
+    return f"; most want {', '.join(f'{name} ({count})' for name, count in most)}" if most else ""

@@ -15,7 +15,8 @@ def check(subject: Subject) -> Iterator[Finding]:
     try:
         hello = subject.site().hello
     except Unable as reason:
-        yield failed(str(reason), subject.source.method("version"))
+        source = subject.source
+        yield failed(str(reason), source.toml if "environment" in str(reason) else source.method("version"))
         return
     wrong = list(_wrong(subject, hello))
     yield from wrong

@@ -9,8 +9,9 @@ from harness.adapting.findings import Finding, failed, passed
 from harness.adapting.subject import Subject
 from harness.live import LiveCell
 
-#: Who leaves work behind does so each time; a neighbour disturbs now and then.
-_EXAMINATIONS = 3
+#: Who leaves work behind does so as a rule; a neighbour disturbs now and then. So often it is looked, and so often it
+#: may seem to be late by chance.
+_EXAMINATIONS, _BY_CHANCE = 3, 1
 
 #: A result that comes later than after a pause, by more than each of these, was still being computed: nanoseconds, and
 #: a share of the fetch itself.
@@ -49,12 +50,15 @@ def _examined(subject: Subject, live: LiveCell) -> Finding:
     """One step at a time: what does not wait would else be asked for more than it can finish in the pause."""
     about = f"{live.cell.purpose} {live.cell.model}, batch {live.cell.batch}"
     inputs = str(live.workload.inputs())
+    late = []
     for _ in range(_EXAMINATIONS):
         found = live.ask("late_work", what=live.cell.purpose, inputs=inputs, repetitions=1)
-        if found["late_ns"] <= max(_NOISE_NS, _FETCH_SHARE * found["fetch_ns"]):
-            return passed(f"{about}: synchronize() waits")
+        if found["late_ns"] > max(_NOISE_NS, _FETCH_SHARE * found["fetch_ns"]):
+            late.append(found)
+    if len(late) <= _BY_CHANCE:
+        return passed(f"{about}: synchronize() waits")
     return failed(
-        f"{about}: synchronize() returns before the work is done: a step took {found['steps_ns'] / 1e6:.3g} ms by our "
-        f"clock, and its result came {found['late_ns'] / 1e6:.3g} ms later than after a pause",
+        f"{about}: synchronize() returns before the work is done: a step took {late[0]['steps_ns'] / 1e6:.3g} ms by "
+        f"our clock, and its result came {late[0]['late_ns'] / 1e6:.3g} ms later than after a pause",
         subject.source.method("synchronize"),
     )

@@ -14,6 +14,8 @@ from . import ops
 
 
 class TrainerNetwork(Network):
+    operators = operators_of(ops)
+
     def __init__(self, program: Program):
         self.program = program
         self.weights = {name: numpy.array(array) for name, array in program.weights.items()}
@@ -33,7 +35,7 @@ class TrainerNetwork(Network):
         return None
 
     def forward(self, staged: Any) -> dict[str, Any]:
-        return lower(self.program, operators_of(ops), {**self.weights, **staged})
+        return lower(self.program, self.operators, {**self.weights, **staged})
 
     def train_step(self, staged: Any) -> Any:
         loss, slopes = self.backward(staged)

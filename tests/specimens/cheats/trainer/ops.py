@@ -2,6 +2,8 @@
 
 import numpy
 
+from adapters.kit.interface import Unsupported
+
 
 def Gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
     product = numpy.float32(alpha) * ((a.T if transA else a) @ (b.T if transB else b))
@@ -13,6 +15,8 @@ def Relu(x):
 
 
 def SoftmaxCrossEntropyLoss(scores, labels, *, reduction="mean"):
+    if reduction != "mean" or scores.ndim != 2:
+        raise Unsupported("only the mean over a batch of scores")
     shifted = scores - scores.max(axis=1, keepdims=True)
     chances = numpy.exp(shifted) / numpy.exp(shifted).sum(axis=1, keepdims=True)
     return -numpy.log(chances[numpy.arange(len(labels)), labels]).mean(dtype=numpy.float32)
