@@ -38,7 +38,9 @@ def from_carrier(array, name):
     kind = type_of(name)
     if array.dtype == kind or name not in CARRIERS:
         return array
-    return array.astype(kind) if name in SMALL_INTEGERS else numpy.ascontiguousarray(array).view(kind)
+    return (
+        array.astype(kind) if name in SMALL_INTEGERS else numpy.ascontiguousarray(array).view(kind).reshape(array.shape)
+    )
 
 
 # workaround: JAX does not pass elements of fewer than eight bits to a function that was compiled ahead.

@@ -17,7 +17,7 @@ def _complex(x, wide=True):
     if x.dtype not in (jnp.float32, jnp.float64):
         raise Unsupported("a transform of {}".format(x.dtype.name))
     x = x.astype(jnp.float64) if wide else x
-    real = x[..., 0] if x.shape[-1] == 1 else real + 1j * x[..., 1]
+    return x[..., 0] if x.shape[-1] == 1 else x[..., 0] + 1j * x[..., 1]
 
 
 def _pairs(z, dtype):
