@@ -74,6 +74,7 @@ class Subject:
         self.pace = pace or Pace()
         self.source = Source(spec.folder)
         self.threads = usable_cores()
+        self.seeds = itertools.count(1000)  # of inputs that nobody has seen before
         self._networks = itertools.count(1)
         self._workers: dict[str, Worker] = {}
         self._workloads: dict[tuple[str, str, int, int], Workload] = {}

@@ -8,7 +8,9 @@ from . import ops
 
 
 class SloppyNetwork(TrainerNetwork):
-    operators = dict(TrainerNetwork.operators, **operators_of(ops))
+    def __init__(self, program):
+        super().__init__(program)
+        self.operators = {**TrainerNetwork.operators, **operators_of(ops)}
 
 
 class ADAPTER(TrainerAdapter):
