@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy
 
+from ..kit.arrays import element_count
 from ..kit.interface import Adapter, Network, Unsupported
 from ..kit.lowering import lower, operators_of
 from . import (
@@ -33,6 +34,10 @@ for _module in (
 
 MODES = ("jit", "eager")
 
+#: Weights of up to so many elements are constants of the function, which XLA folds; it is faster with larger ones as
+#: arguments.
+LARGEST_CONSTANT = 4096
+
 
 def _as_declared(result, tensor):
     """A node's result, which has to be of the shape and type that ONNX says."""
@@ -47,7 +52,7 @@ def _as_declared(result, tensor):
 
 
 class JaxNetwork(Network):
-    """What inference and training share. Weights that training does not change are constants of the function."""
+    """What inference and training share. Of the weights that training does not change, the larger are arguments."""
 
     def __init__(self, program, device, options):
         self.program, self.options = program, options
@@ -56,11 +61,12 @@ class JaxNetwork(Network):
         self.described = False
         training = program.training
         changed = set() if training is None else {*training.parameters, *training.updates}
-        self.constants = {
-            tensor.name: self._array(program.weights[tensor.name], tensor)
-            for tensor in program.initializers
-            if tensor.name not in changed
-        }
+        self.constants, self.weights = {}, {}
+        for tensor in program.initializers:
+            if tensor.name not in changed:
+                small = element_count(tensor.shape) <= LARGEST_CONSTANT
+                kept = self.constants if small else self.weights
+                kept[tensor.name] = self._array(program.weights[tensor.name], tensor)
 
     def _array(self, array, tensor):
         """An array of its own on the device."""
@@ -122,20 +128,20 @@ class JaxNetwork(Network):
         return facts
 
     def close(self):
-        self.constants = self.pending = self.run = None
+        self.constants = self.weights = self.pending = self.run = None
 
 
 class InferenceNetwork(JaxNetwork):
     def __init__(self, program, device, options):
         super().__init__(program, device, options)
-        self.run = self._function(self._infer)
+        self.run = self._function(self._infer, self.weights)
 
-    def _infer(self, *inputs):
-        values = self._lowered(self._inputs(inputs))
+    def _infer(self, weights, *inputs):
+        values = self._lowered({**weights, **self._inputs(inputs)})
         return [values[tensor.name] for tensor in self.program.outputs]
 
     def infer(self, staged):
-        self.pending = self.run(*staged)
+        self.pending = self.run(self.weights, *staged)
         return self.pending
 
     def fetch(self, outputs):
@@ -149,7 +155,7 @@ class TrainingNetwork(JaxNetwork):
         super().__init__(program, device, options)
         self.optimizer = Optimizer(program.training.optimizer)
         self.state = self._first_state(program.weights)
-        self.run = self._function(self._step, self.state, donate_argnums=0)
+        self.run = self._function(self._step, self.state, self.weights, donate_argnums=0)
         self.slope = None
 
     def _first_state(self, weights):
@@ -166,34 +172,35 @@ class TrainingNetwork(JaxNetwork):
                 "step": jax.device_put(numpy.int64(training.optimizer.step), self.device),
             }
 
-    def _loss(self, parameters, statistics, inputs):
+    def _loss(self, parameters, statistics, weights, inputs):
         training = self.program.training
-        values = self._lowered({**statistics, **parameters, **self._inputs(inputs)})
+        values = self._lowered({**weights, **statistics, **parameters, **self._inputs(inputs)})
         return values[training.loss].reshape(()), {old: values[new] for old, new in training.updates.items()}
 
-    def _step(self, state, *inputs):
+    def _step(self, state, weights, *inputs):
         parameters = state["parameters"]
         slope = jax.value_and_grad(self._loss, has_aux=True)
-        (loss, statistics), gradients = slope(parameters, state["statistics"], inputs)
+        (loss, statistics), gradients = slope(parameters, state["statistics"], weights, inputs)
         parameters, slots = self.optimizer.update(state["step"], parameters, gradients, state["slots"])
         return {"parameters": parameters, "statistics": statistics, "slots": slots, "step": state["step"] + 1}, loss
 
-    def _gradients(self, state, *inputs):
+    def _gradients(self, state, weights, *inputs):
         slope = jax.grad(self._loss, has_aux=True)
-        return slope(state["parameters"], state["statistics"], inputs)[0]
+        return slope(state["parameters"], state["statistics"], weights, inputs)[0]
 
     def infer(self, staged):
         raise Unsupported("this network was loaded to train; load the inference program to infer")
 
     def train_step(self, staged):
-        self.state, loss = self.run(self.state, *staged)
+        self.state, loss = self.run(self.state, self.weights, *staged)
         self.pending = loss, self.state
         return loss
 
     def gradients(self, staged):
         if self.slope is None:
-            self.slope = self._function(self._gradients, self.state)
-        return {name: numpy.array(gradient) for name, gradient in self.slope(self.state, *staged).items()}
+            self.slope = self._function(self._gradients, self.state, self.weights)
+        found = self.slope(self.state, self.weights, *staged)
+        return {name: numpy.array(gradient) for name, gradient in found.items()}
 
     def _changing(self):
         return {**self.state["statistics"], **self.state["parameters"]}
