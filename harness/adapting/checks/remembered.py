@@ -37,16 +37,20 @@ def _again(subject: Subject, live: LiveCell, scope: str, words: str) -> Finding:
     for pause in _PAUSES:
         new, known = _quickest(subject, live, scope, pause)
         told = f"{words}: new inputs take {new.took / 1e6:.3g} ms, those seen before {known.took / 1e6:.3g} ms"
-        if known.took >= _SHARE * new.ran:
+        if known.took >= _SHARE * new.took:
             return passed(told)
     if new.took < _LEAST_NS:
         return untold(f"{told}: too short to tell")
+    if known.took >= _SHARE * new.ran:
+        return untold(f"{told}, most of it waiting for a CPU: the machine is too busy to tell")
     return failed(f"answers are remembered by input ({told})", subject.source.method("infer"))
 
 
 class _Step(NamedTuple):
-    """Nanoseconds of a step. ran: those in which none of its threads waited for a CPU, at least. A process that has just
-    staged something is made to wait sooner than one that comes from a pause."""
+    """Nanoseconds of a step. ran: those in which none of its threads waited for a CPU, at least.
+
+    On a busy machine a process that has just staged something has to wait sooner than one that comes from a pause.
+    """
 
     took: float
     ran: float
