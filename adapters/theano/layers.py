@@ -98,7 +98,9 @@ def ConvTranspose(
     before, after = transposed_pads(shape[2:], whole, strides, auto_pad, pads, output_shape)
     channels = kernel[1] * group
     reached = [n - m for n, m in zip(whole, more)]
-    cut = [slice(p, n - q) for p, q, n in zip(before, after, whole)]
+    more = [m + max(0, -q) for m, q in zip(more, after)]
+    front = [max(0, -p) for p in before]
+    cut = [slice(max(0, p), n + f - q) for p, q, n, f in zip(before, after, whole, front)]
     if rank == 1:
         x, w, kernel = x.dimshuffle(0, 1, 2, "x"), w.dimshuffle(0, 1, 2, "x"), kernel + (1,)
         reached.append(1)
@@ -109,7 +111,7 @@ def ConvTranspose(
         subsample=tuple(strides), filter_flip=False, filter_dilation=tuple(dilations), num_groups=group,
     )  # fmt: skip
     y = y[:, :, :, 0] if rank == 1 else y
-    y = padded(y, (shape[0], channels) + tuple(reached[:rank]), [0] * (rank + 2), [0, 0] + list(more), 0)
+    y = padded(y, (shape[0], channels) + tuple(reached[:rank]), [0, 0] + front, [0, 0] + more, 0)
     y = y[tuple([slice(None), slice(None)] + cut)]
     return y if b is None else y + per_channel(b, rank + 2)
 

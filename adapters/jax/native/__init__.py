@@ -1,0 +1,1 @@
+"""Reference networks written by hand, as JAX users write them: functions of a dictionary of arrays."""
