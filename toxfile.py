@@ -21,11 +21,22 @@ def tox_on_install(tox_env: ToxEnv, arguments: object, section: str, of_type: st
     adapter, _, device = tox_env.name.rpartition("-")
     if device not in ("cpu", "cuda") or not (ADAPTERS / adapter / "adapter.toml").is_file():
         return
+    if device not in _devices(adapter):
+        raise Skip(f"{adapter} has no environment for {device}: there is nothing to test")
     if device == "cuda" and not _gpu_present():
         raise Skip("no NVIDIA GPU on this machine: nothing was tested")
     lacking = _lacking_python(adapter, device)
     if lacking:
         raise Skip(f"{adapter} needs Python {lacking}, and there is none on this machine: nothing was tested")
+
+
+def _described(adapter: str) -> list[dict]:
+    """The environments of an adapter, as its adapter.toml describes them."""
+    return list(tomllib.loads((ADAPTERS / adapter / "adapter.toml").read_text())["environments"].values())
+
+
+def _devices(adapter: str) -> set[str]:
+    return {environment["device"] for environment in _described(adapter)}
 
 
 def _gpu_present() -> bool:
@@ -35,8 +46,7 @@ def _gpu_present() -> bool:
 
 def _lacking_python(adapter: str, device: str) -> str:
     """The Python versions that an adapter's environment could use, if none of them is here; "" if one is."""
-    described = tomllib.loads((ADAPTERS / adapter / "adapter.toml").read_text())
-    for environment in described["environments"].values():
+    for environment in _described(adapter):
         if environment["device"] == device and not any(map(_python_present, environment["python"])):
             return " or ".join(environment["python"])
     return ""
