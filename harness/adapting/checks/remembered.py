@@ -48,7 +48,7 @@ def _again(subject: Subject, live: LiveCell, scope: str, words: str) -> Finding:
 
 
 class _Steps(NamedTuple):
-    """Nanoseconds of the quickest of some steps. ran: the median of those in which no thread waited for a CPU.
+    """Nanoseconds of the quickest of some steps. ran: the median of those in which they did not wait for a CPU.
 
     On a busy machine a process that has just staged something has to wait sooner than one that comes from a pause.
     """
@@ -74,10 +74,11 @@ def _quickest(subject: Subject, live: LiveCell, scope: str, pause: float) -> tup
 
 
 def _step(live: LiveCell, scope: str, path: str, pause: float) -> tuple[float, float]:
-    """Nanoseconds of one step, and those of them that none of its threads waited."""
+    """Nanoseconds of one step, and those of them in which its threads did not wait for a CPU."""
     time.sleep(pause)
     reply = live.ask("turn", what="infer", scope=scope, inputs=path, repetitions=1, budget_ns=0)
-    return reply["ns"][0], max(0.0, reply["ns"][0] - reply["waited_ns"][0])
+    waited = reply["waited_ns"][0] / live.cell.threads  # threads of one operator wait side by side
+    return reply["ns"][0], max(0.0, reply["ns"][0] - waited)
 
 
 def _after_change(subject: Subject) -> Finding:
