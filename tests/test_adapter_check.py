@@ -45,7 +45,7 @@ def found(folder: Path, only: str, tmp_path: Path, pace: Pace) -> list[Finding]:
     ("cheat", "check", "words", "file"),
     [
         ("hasty", "synchronize", "synchronize() returns before the work is done", "adapter.py"),
-        ("caching", "remembered answers", "answers are remembered by input (from arrays to arrays", "adapter.py:11"),
+        ("caching", "remembered answers", "answers are remembered by input", "adapter.py:11"),
         ("replaying", "remembered answers", "answers are remembered by input (staged once", "adapter.py:9"),
         ("replaying", "plausibility", "faster than this machine can compute", "adapter.py:9"),
         ("mistaken", "answers", "it gives another model's output", "adapter.py:9"),

@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 import numpy
 from openvino import CompiledModel, Core, InferRequest, Model, Tensor
 
-from ..kit.interface import Network, Options, Unsupported
+from ..kit.interface import Network, Options
 from ..kit.program import Program
 from . import elements, settings
 from .operators import refusal
