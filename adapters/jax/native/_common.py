@@ -1,4 +1,4 @@
-"""What the hand-written networks share: a jitted pass, and a jitted training step that takes over its buffers."""
+"""What the hand-written networks share: a jitted pass, and a jitted training step that takes its buffers over."""
 
 from __future__ import annotations
 
