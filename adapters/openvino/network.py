@@ -6,13 +6,13 @@ from collections import Counter
 from typing import Any, Dict, List
 
 import numpy
-from openvino import CompiledModel, Core, InferRequest, Model, Tensor
+from openvino import CompiledModel, ConstOutput, Core, InferRequest, Model, Tensor
 
 from ..kit.interface import Network, Options
 from ..kit.program import Program
 from . import elements, settings
 from .operators import refusal
-from .refusals import refuse
+from .refusals import refuse, refuse_other_shapes
 
 #: Operators of the compiled model that compute nothing.
 _ENDS = ("Input", "Output", "Const")
@@ -31,9 +31,13 @@ class Inference(Network):
             elements.check(tensor)
         refuse(program, options)
         model = _imported(core, program)
+        refuse_other_shapes(program, model)
         self._program = program
         self._compiled = core.compile_model(model, settings.DEVICE, settings.config(options))
         self._request = self._compiled.create_infer_request()
+        # Inputs that nothing reads are not in the model.
+        names = [tensor.name for tensor in program.inputs]
+        self._read = [names.index(_name(port, names)) for port in self._compiled.inputs]
         self._bound: List[Tensor] = []
         self._facts: Dict[str, Any] = {}
 
@@ -42,8 +46,8 @@ class Inference(Network):
 
     def infer(self, staged: List[Tensor]) -> InferRequest:
         if staged is not self._bound:
-            for index, tensor in enumerate(staged):
-                self._request.set_input_tensor(index, tensor)
+            for port, index in enumerate(self._read):
+                self._request.set_input_tensor(port, staged[index])
             self._bound = staged
         self._request.infer(share_outputs=True)
         return self._request
@@ -73,6 +77,10 @@ def executed(compiled: CompiledModel) -> Dict[str, Any]:
     layouts = {fact["outputLayouts"].value for fact in facts if fact["layerType"].value in _CONVOLUTIONS}
     layout = "/".join(sorted({_LAYOUTS.get(name, "blocked") for name in layouts})) or None
     return {"operators": sum(kinds.values()), "kinds": dict(kinds.most_common()), "layout": layout}
+
+
+def _name(port: ConstOutput, names: List[str]) -> str:
+    return next(name for name in names if name in port.names)
 
 
 def _imported(core: Core, program: Program) -> Model:
