@@ -119,7 +119,7 @@ def ConvTranspose(
 
 # Pools.
 
-#: Windows that its own pool does not have (dilated ones, or of four axes) are taken element by element, up to this many.
+#: Windows that its own pool does not have (dilated ones, or of four axes) are taken element by element, up to these.
 _TAPS = 64
 
 
