@@ -134,6 +134,12 @@ class AdapterSpec:
         """Devices that it has an environment for."""
         return tuple(dict.fromkeys(environment.device for environment in self.environments))
 
+    def owns(self, distribution: str) -> bool:
+        """Whether a distribution is the framework itself."""
+        from packaging.utils import canonicalize_name
+
+        return canonicalize_name(distribution) in {canonicalize_name(name) for name in self.packages}
+
     def essentials(self, environment: EnvironmentSpec) -> tuple[str, ...]:
         """What a user must ask for to have the framework: as pinned, and what it needs beside itself.
 
@@ -142,13 +148,11 @@ class AdapterSpec:
         """
         from packaging.requirements import Requirement
         from packaging.specifiers import SpecifierSet
-        from packaging.utils import canonicalize_name
 
-        own = {canonicalize_name(name) for name in self.packages}
         framework, others = [], []
         for text in environment.install:
             requirement = Requirement(text)
-            if canonicalize_name(requirement.name) in own:
+            if self.owns(requirement.name):
                 framework.append(text)
                 continue
             if any(specifier.operator in ("==", "===") for specifier in requirement.specifier):

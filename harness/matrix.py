@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.adapters import AdapterSpec
 from harness.kit import wire
@@ -43,6 +44,11 @@ class Cell:
         what = f"native-{self.adapter}-{self.purpose}" if self.scenario == "native" else self.scenario
         parts = (self.model, what, f"b{self.batch}", self.clock_scope, self.precision, f"t{self.threads}")
         return "-".join((*parts, self.device))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its network is loaded with: `adapters.kit.interface.Options`."""
+        return {"mode": self.mode, "precision": self.precision, "threads": self.threads, "cudnn": self.cudnn}
 
     @property
     def id(self) -> str:

@@ -21,7 +21,7 @@ from harness.adapters import AdapterSpec
 from harness.errors import HarnessError
 from harness.gate import guarded, judge
 from harness.journal import Fact, Journal
-from harness.live import Fleet, LiveCell, Site, side_by_side, start
+from harness.live import Fleet, LiveCell, Site, side_by_side
 from harness.matrix import PREFERRED_BASELINE, Cell, Comparison
 from harness.measure import memory
 from harness.measure.energy import Meter
@@ -233,7 +233,7 @@ class Runner:
         gate = _GATES[comparison.first.purpose]
         for one in live:
             one.worker = fleet.worker(one.site, one.cell)
-        judge(live, gate, lambda one: self._options(one.cell))
+        judge(live, gate, lambda one: one.cell.options)
         for one in live:
             self._note_rewritten(one)
         fleet.park()
@@ -252,9 +252,6 @@ class Runner:
         self._rounds_before[comparison.id] = self._rounds.take(live, begin)
         guarded(live, self._see_what_ran)
         guarded(live, self._measure_memory)
-
-    def _options(self, cell: Cell) -> dict[str, Any]:
-        return {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads, "cudnn": cell.cudnn}
 
     def _see_what_ran(self, one: LiveCell) -> None:
         reply = one.ask("ran", what=one.cell.purpose, inputs=str(one.workload.inputs()))
@@ -278,20 +275,11 @@ class Runner:
 
     def _start_cold(self, one: LiveCell, number: int, order: int) -> None:
         if one.bundle is None:
-            self._try_once(one)
-        phases = coldstart.measure(one, self._options(one.cell), number)
+            coldstart.find_bundle(one, self.folder / "logs" / f"{one.cell.id}.log")
+            self._note_rewritten(one)
+        phases = coldstart.measure(one, number)
         for phase, nanoseconds in phases.items():
             self._write_samples(one, number, order, phase, {"ns": [nanoseconds], "repetitions": 1})
-
-    def _try_once(self, one: LiveCell) -> None:
-        """Lower it in a worker that is not measured: only the adapter can say which bundle it takes."""
-        one.worker = start(one.site, self.folder / "logs" / f"{one.cell.id}.log", one.cell.threads, one.cell.device)
-        try:
-            one.worker.greet(one.timeout)
-            one.load(self._options(one.cell))
-            self._note_rewritten(one)
-        finally:
-            one.worker.end()
 
     def _note_rewritten(self, one: LiveCell) -> None:
         if one.bundle is not None:

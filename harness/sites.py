@@ -44,10 +44,6 @@ class Sites:
             self._known[key] = self._first_start(spec, device, environment)
         return self._known[key]
 
-    def of(self, adapter: str) -> list[Site]:
-        """Every site of an adapter that was opened."""
-        return [site for site in self._known.values() if isinstance(site, Site) and site.adapter == adapter]
-
     def _first_start(self, spec: AdapterSpec, device: str, environment: Environment) -> Site | str:
         for note in environment.notes:
             self._journal.append("warning", text=f"{spec.title} ({environment.name} environment): {note}")

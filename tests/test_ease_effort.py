@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from harness.ease import effort
+from harness.ease.metrics import Row
 from harness.errors import HarnessError
 from harness.journal import Journal
 
@@ -60,8 +62,8 @@ def board(tmp_path: Path) -> Path:
     return tmp_path / "reports"
 
 
-def values(rows: object) -> dict[tuple[str, str], float]:
-    return {(row["metric"], row["task"]): row["value"] for row in rows}  # type: ignore[attr-defined]
+def values(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    return {(row["metric"], row["task"]): row["value"] for row in rows}
 
 
 def test_the_operator_table_is_the_modules_that_define_an_onnx_operator(folder: Path) -> None:

@@ -167,7 +167,7 @@ class Subject:
         site = self.site(workload.purpose)
         worker = worker or self.shared(workload.purpose)
         live = LiveCell(cell, site, workload, self.scratch, self.pace.timeout, next(self._networks), worker)
-        live.load(options)
+        live.load(cell.options)
         return live
 
     def load_again(
@@ -179,11 +179,10 @@ class Subject:
             like.cell, like.site, like.workload, self.scratch, self.pace.timeout, next(self._networks), worker
         )
         cell = like.cell
-        options = {"mode": cell.mode, "precision": cell.precision, "threads": cell.threads, **changed}
         live.bundle = like.bundle
         assert like.bundle is not None
         place = bundle or str(like.bundle.folder)
-        live.ask("load", bundle=place, device=device or cell.device, options=options)
+        live.ask("load", bundle=place, device=device or cell.device, options={**cell.options, **changed})
         return live
 
     def fed(self, workload: Workload, seed: int) -> str:

@@ -69,7 +69,7 @@ def of_board(name: str, board: Path | None) -> Iterator[Row]:
     if board is None:
         yield row(name, "operators", None, "no conformance board here: `harness conformance` makes one", ROADS[0])
         return
-    cases = results.load(board).conformance
+    cases = _cases(board)
     cases = cases[(cases.adapter == name) & (cases.group == _GROUP) & ~cases.case.str.contains(_EXPANDED)]
     source = f"conformance board {board.name}"
     if cases.empty:
@@ -121,6 +121,12 @@ def _continued(lines: list[str]) -> Iterator[str]:
         if match is None or _MARK.match(line):
             return
         yield match["reason"]
+
+
+@cache
+def _cases(board: Path) -> pandas.DataFrame:
+    """Every case of a board; reading it takes longer than counting."""
+    return results.load(board).conformance
 
 
 def _shortest_road(cases: pandas.DataFrame) -> str:

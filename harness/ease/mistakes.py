@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ class Diagnosis:
         return self.caught or self.way == "silence"
 
 
+@cache
 def read() -> dict[str, Mistake]:
     """Every mistake by name, in the order of mistakes.toml."""
     table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))

@@ -38,10 +38,9 @@ class _Side:
     def __init__(self, adapter: AdapterSpec, environment: EnvironmentSpec):
         self.adapter, self.pythons = adapter, environment.python
         self.asks = adapter.essentials(environment)
-        own = {canonicalize_name(name) for name in adapter.packages}
         requirements = [Requirement(text) for text in self.asks]
-        self.framework = [one for one in requirements if canonicalize_name(one.name) in own]
-        self.others = [one for one in requirements if canonicalize_name(one.name) not in own]
+        self.framework = [one for one in requirements if adapter.owns(one.name)]
+        self.others = [one for one in requirements if not adapter.owns(one.name)]
 
     @property
     def title(self) -> str:

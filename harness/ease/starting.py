@@ -17,7 +17,7 @@ from harness.adapters import AdapterSpec, EnvironmentSpec
 from harness.ease import index
 from harness.ease.metrics import Row, row
 from harness.environments import Environment, uv
-from harness.environments.making import python_in
+from harness.environments.making import sync
 from harness.live import Site
 from harness.paths import home
 
@@ -107,22 +107,13 @@ def _install_seconds(adapter: AdapterSpec, environment: Environment) -> tuple[fl
         for _ in ("cold", "warm", "warm again"):
             shutil.rmtree(folder, ignore_errors=True)
             begin = time.perf_counter()
-            answer = _install(interpreter, folder, adapter.folder / environment.lock, cache)
+            answer = sync(interpreter, folder, adapter.folder / environment.lock, extra=cache)
             seconds.append(time.perf_counter() - begin)
             if not answer.ok:
                 return None, None, uv.meaning(answer.output, interpreter.minor)
     installed = re.search(r"Installed (\d+) packages?", answer.output)
     count = f"{installed[1]} packages of " if installed else ""
     return seconds[0], min(seconds[1:]), f"{count}{environment.lock}, uv {uv.version()}, Python {interpreter.version}"
-
-
-def _install(interpreter: uv.Interpreter, folder: Path, lock: Path, cache: dict[str, str]) -> uv.Answer:
-    """The steps by which environments are made, see `harness.environments.making`."""
-    made = uv.call("venv", "--relocatable", "--no-project", "--python", interpreter.path, folder, extra=cache)
-    if not made.ok:
-        return made
-    options = ("--require-hashes", "--no-build", "--compile-bytecode", "--python", python_in(folder))
-    return uv.call("pip", "sync", *options, lock, extra=cache)
 
 
 # Where it can be had -------------------------------------------------------------------------------------------------
@@ -160,9 +151,8 @@ def _wheels(adapter: AdapterSpec, environment: Environment) -> Iterator[Row]:
 
 def _variants(adapter: AdapterSpec, spec: EnvironmentSpec, package: str) -> list[str]:
     """The framework's package, and those that stand in for it on other platforms: with a marker in `install`."""
-    own = {canonicalize_name(name) for name in adapter.packages}
     named = [Requirement(text) for text in spec.install]
-    others = [one.name for one in named if one.marker is not None and canonicalize_name(one.name) in own]
+    others = [one.name for one in named if one.marker is not None and adapter.owns(one.name)]
     return list(dict.fromkeys([package, *others]))
 
 
@@ -203,7 +193,7 @@ def _pin(essentials: list[str], package: str, python: str) -> tuple[int | None, 
 
 def minor(environment: Environment) -> str:
     """The minor version of an environment's Python: 3.11."""
-    return ".".join(environment.python_version.split(".")[:2])
+    return uv.minor(environment.python_version)
 
 
 def environment_spec(adapter: AdapterSpec, environment: Environment) -> EnvironmentSpec:
@@ -222,7 +212,6 @@ def framework(adapter: AdapterSpec, environment: Environment) -> tuple[str, str]
 
 def _essentials(adapter: AdapterSpec, environment: Environment) -> list[str]:
     """What a user must ask for to have the framework in the version of an environment."""
-    own = {canonicalize_name(name) for name in adapter.packages}
     package, version = framework(adapter, environment)
     asked = adapter.essentials(environment_spec(adapter, environment))
-    return [f"{package}=={version}", *(text for text in asked if canonicalize_name(Requirement(text).name) not in own)]
+    return [f"{package}=={version}", *(text for text in asked if not adapter.owns(Requirement(text).name))]

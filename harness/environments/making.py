@@ -221,11 +221,14 @@ def _advice(reason: str) -> str:
     return next((advice for start, advice in _ADVICE.items() if reason.startswith(start)), "")
 
 
-def _install(
-    adapter: AdapterSpec, spec: EnvironmentSpec, lock: Path, interpreter: uv.Interpreter, folder: Path, log: Path
-) -> dict[str, Any]:
-    """Install exactly what a lock file names into a new environment; what is to be remembered of it."""
-    begin = time.perf_counter()
+def sync(
+    interpreter: uv.Interpreter,
+    folder: Path,
+    lock: Path,
+    log: Path | None = None,
+    extra: dict[str, str] | None = None,
+) -> uv.Answer:
+    """Make a new environment that holds exactly what a lock file names; uv's answer to the last step that was tried."""
     # relocatable, because the folder gets its name when it is whole. Bytecode is compiled now, as pip does, so that
     # no worker pays for it in a cold start.
     steps = (
@@ -233,9 +236,20 @@ def _install(
         ("pip", "sync", "--require-hashes", "--no-build", "--compile-bytecode", "--python", python_in(folder), lock),
     )
     for step in steps:
-        answer = uv.call(*step, log=log)
+        answer = uv.call(*step, log=log, extra=extra)
         if not answer.ok:
-            raise EnvironmentFailed(uv.meaning(answer.output, interpreter.minor))
+            break
+    return answer
+
+
+def _install(
+    adapter: AdapterSpec, spec: EnvironmentSpec, lock: Path, interpreter: uv.Interpreter, folder: Path, log: Path
+) -> dict[str, Any]:
+    """Install exactly what a lock file names into a new environment; what is to be remembered of it."""
+    begin = time.perf_counter()
+    answer = sync(interpreter, folder, lock, log=log)
+    if not answer.ok:
+        raise EnvironmentFailed(uv.meaning(answer.output, interpreter.minor))
     seconds = time.perf_counter() - begin
     fetched = re.search(r"Prepared (\d+) packages? in", answer.output)
     inspection = inspect(python_in(folder), (adapter.module,))
@@ -260,7 +274,7 @@ def _install(
 def _environment(
     adapter: AdapterSpec, spec: EnvironmentSpec, folder: Path, record: dict[str, Any], freshly_made: bool
 ) -> Environment:
-    minor = ".".join(record["python_version"].split(".")[:2])
+    minor = uv.minor(record["python_version"])
     # NVIDIA's packages put their shared libraries into folders where no loader looks.
     libraries = ":".join(sorted(map(str, folder.glob(f"lib/python{minor}/site-packages/nvidia/*/lib"))))
     return Environment(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from pathlib import Path
 
 from harness.environments import uv
-from harness.environments.making import alone
 from harness.errors import HarnessError
+from harness.folders import make_whole
 from harness.paths import home
 
 
@@ -19,21 +17,15 @@ def provide(lock: Path, python: Path, python_version: str) -> Path:
     Their dependencies are not followed: the lock, or the environment beside which they stand, names all. Raises
     HarnessError if they cannot be had.
     """
-    minor = ".".join(python_version.split(".")[:2])
+    minor = uv.minor(python_version)
     digest = hashlib.sha256(lock.read_bytes() + minor.encode()).hexdigest()[:12]
-    folder = home() / "packages" / f"{lock.stem}-{digest}"
-    with alone(f"packages-{digest}"):
-        if folder.is_dir():
-            return folder
-        making = folder.with_name(f".making-{folder.name}.{os.getpid()}")
-        try:
-            answer = uv.call(
-                *("pip", "install", "--no-deps", "--require-hashes", "--no-build", "--python", python),
-                *("--target", making, "-r", lock),
-            )
-            if not answer.ok:
-                raise HarnessError(f"{lock.name}: {uv.meaning(answer.output, minor)}", "It is needed beside the rest.")
-            making.rename(folder)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    return folder
+
+    def install(folder: Path) -> None:
+        answer = uv.call(
+            *("pip", "install", "--no-deps", "--require-hashes", "--no-build", "--python", python),
+            *("--target", folder, "-r", lock),
+        )
+        if not answer.ok:
+            raise HarnessError(f"{lock.name}: {uv.meaning(answer.output, minor)}", "It is needed beside the rest.")
+
+    return make_whole(home() / "packages" / f"{lock.stem}-{digest}", install)

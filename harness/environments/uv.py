@@ -41,6 +41,11 @@ _MEANINGS = (
 HOPELESS = ("the disk is full", "permission denied")
 
 
+def minor(version: str) -> str:
+    """The minor version of a Python: 3.11 of 3.11.7."""
+    return ".".join(version.split(".")[:2])
+
+
 @dataclass(frozen=True)
 class Interpreter:
     """A Python that uv found. version: "3.11.7"."""
@@ -50,7 +55,7 @@ class Interpreter:
 
     @property
     def minor(self) -> str:
-        return ".".join(self.version.split(".")[:2])
+        return minor(self.version)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
@@ -140,7 +139,7 @@ def html(run: Run) -> str:
         .render(
             run=run,
             seen=seen,
-            style=Markup(resources.files("harness.report").joinpath("templates/style.css").read_text()),
+            style=Markup(page.style()),
             machine=page.machine(run),
             about=page.about(run),
             warnings=run.warnings,

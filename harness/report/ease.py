@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
@@ -85,14 +84,13 @@ def html(run: Run) -> str:
     figures = figures_of(run)
     attempts = {(row["adapter"], row["task"]): row for row in records(run.programs)}
     diagnoses = {(row["adapter"], row["mistake"]): row for row in records(run.mistakes)}
-    style = resources.files("harness.report").joinpath("templates/style.css").read_text()
     return (
         page.environment()
         .get_template("ease.html.j2")
         .render(
             run=run,
             h=humanise,
-            style=Markup(style + _highlighting()),
+            style=Markup(page.style() + _highlighting()),
             adapters=figures.adapters,
             paint=lambda name: colour(name, figures.adapters),
             warnings=page.all_warnings(run),
@@ -214,13 +212,17 @@ def _sums(figures: Figures, metric: str) -> list[Value]:
     return _each(figures, total, metric)
 
 
+def _out_of(counted: list[float], total: int) -> Value:
+    """How many of a total."""
+    return (sum(counted), f"{sum(counted):.0f} of {total}") if counted else None
+
+
 def _done(figures: Figures, metric: str) -> list[Value]:
     """Rosetta tasks done, of all."""
     result: list[Value] = []
     for adapter in figures.adapters:
-        values = [figures.value(adapter, metric, task) for task in figures.tasks(metric, adapter)]
-        count = sum(value or 0 for value in values)
-        result.append((count, f"{count:.0f} of {len(TASKS)}") if values else None)
+        values = [figures.value(adapter, metric, task) or 0.0 for task in figures.tasks(metric, adapter)]
+        result.append(_out_of(values, len(TASKS)))
     return result
 
 
@@ -231,7 +233,7 @@ def _shares(figures: Figures, metric: str) -> list[Value]:
     result: list[Value] = []
     for adapter in figures.adapters:
         known = [value for task in asked if (value := figures.value(adapter, metric, task)) is not None]
-        result.append((sum(known), f"{sum(known):.0f} of {len(asked)}") if known else None)
+        result.append(_out_of(known, len(asked)))
     return result
 
 
@@ -252,7 +254,7 @@ def _others(figures: Figures, metric: str) -> list[Value]:
     for adapter in figures.adapters:
         others = [figures.value(adapter, metric, other) for other in figures.adapters if other != adapter]
         known = [value for value in others if value is not None]
-        result.append((sum(known), f"{sum(known):.0f} of {len(known)}") if known else None)
+        result.append(_out_of(known, len(known)))
     return result
 
 

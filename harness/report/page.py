@@ -67,6 +67,11 @@ def environment() -> jinja2.Environment:
     )
 
 
+def style() -> str:
+    """The style sheet of every page."""
+    return resources.files("harness.report").joinpath("templates/style.css").read_text()
+
+
 def html(run: Run) -> str:
     """The page of a run."""
     seen = view(run)
@@ -81,7 +86,7 @@ def html(run: Run) -> str:
         .render(
             run=run,
             h=humanise,
-            style=Markup(resources.files("harness.report").joinpath("templates/style.css").read_text()),
+            style=Markup(style()),
             headline=headline(run, seen),
             warnings=all_warnings(run),
             machine=machine(run),

@@ -41,6 +41,7 @@ class Ease:
     def __init__(self, journal: Journal, sites: Sites, plan: EasePlan, folder: Path, seed: int, timeout: float):
         self.journal, self.sites, self.plan = journal, sites, plan
         self.folder, self.seed, self.timeout = folder, seed, timeout
+        self.board = effort.newest_board(folder.parent)
 
     def measure(self, spec: AdapterSpec, needed: set[str], rewritten: dict[str, set[str]]) -> None:
         """Everything about one adapter. needed: operators of this run's models; rewritten: by environment, those for
@@ -50,7 +51,7 @@ class Ease:
         purposes = {purpose: self.sites.open(spec, self.plan.devices[spec.name], purpose) for purpose in spec.scenarios}
         sites = {purpose: site for purpose, site in purposes.items() if isinstance(site, Site)}
         self._write(effort.of_adapter(spec.name, spec.folder))
-        self._write(effort.of_board(spec.name, effort.newest_board(self.folder.parent)))
+        self._write(effort.of_board(spec.name, self.board))
         for workaround in effort.workarounds(spec.folder):
             self.journal.append("workaround", adapter=spec.name, **vars(workaround))
         self._write(programs.parsed(spec))

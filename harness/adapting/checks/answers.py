@@ -44,9 +44,8 @@ def cannot(subject: Subject, name: str, purpose: str, reason: str) -> Finding:
 
 def culprit(subject: Subject, live: LiveCell) -> tuple[str, str]:
     """Where a wrong answer begins, in words, and the line to open."""
-    options = {"mode": live.cell.mode, "precision": live.cell.precision, "threads": live.cell.threads}
     try:
-        found = locate.first_wrong(live, options)
+        found = locate.first_wrong(live, live.cell.options)
     except WorkerFailed as failure:
         if not failure.alive:
             raise

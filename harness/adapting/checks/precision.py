@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import ml_dtypes
 import numpy
@@ -16,7 +17,7 @@ from harness.spec import reference
 from harness.spec.reference import Arrays
 
 #: Types that products may be computed in behind one's back; float16 and tf32 have the same mantissa.
-_TYPES = {"bf16": ml_dtypes.bfloat16, "fp16 or tf32": numpy.float16}
+_TYPES = {"bf16": numpy.dtype(ml_dtypes.bfloat16), "fp16 or tf32": numpy.dtype(numpy.float16)}
 
 #: An error within this factor of what a type's rounding makes is called by its name.
 _ALIKE = 12.0
@@ -57,9 +58,9 @@ def likeness(one: LiveCell, error: float) -> str:
     return name if distances[name] < math.log(_ALIKE) else ""
 
 
-def _rounded(arrays: Arrays, kind: object) -> Arrays:
+def _rounded(arrays: Arrays, kind: numpy.dtype[Any]) -> Arrays:
     """Arrays whose float32 elements another type could hold."""
     return {
-        name: numpy.asarray(a).astype(kind).astype(numpy.float32) if a.dtype == numpy.float32 else numpy.asarray(a)  # type: ignore[call-overload]
+        name: numpy.asarray(a).astype(kind).astype(numpy.float32) if a.dtype == numpy.float32 else numpy.asarray(a)
         for name, a in arrays.items()
     }

@@ -1,6 +1,5 @@
 """Ten steps, a checkpoint, and ten more in a fresh process."""
 
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +9,16 @@ import theano
 import theano.tensor as T
 
 data = numpy.load("data.npz")
-checkpoint = Path("checkpoint.pkl")
+checkpoint = Path("checkpoint.npz")
 resumed = checkpoint.exists()
+names = ("w1", "w2")
 if resumed:
-    with checkpoint.open("rb") as file:
-        params, velocities, losses = pickle.load(file)
+    saved = numpy.load(checkpoint)
+    params = [theano.shared(saved[name], name) for name in names]
+    velocities = [theano.shared(saved[name + "_velocity"]) for name in names]
+    losses = list(saved["losses"])
 else:
-    params = [theano.shared(data[name], name) for name in ("w1", "w2")]
+    params = [theano.shared(data[name], name) for name in names]
     velocities = [theano.shared(numpy.zeros_like(param.get_value())) for param in params]
     losses = []
 
@@ -34,6 +36,7 @@ for _ in range(10):
 if resumed:
     numpy.savez("results.npz", losses=losses, w1=w1.get_value(), w2=w2.get_value())
 else:
-    with checkpoint.open("wb") as file:
-        pickle.dump((params, velocities, losses), file, protocol=pickle.HIGHEST_PROTOCOL)
+    state = {param.name: param.get_value() for param in params}
+    state.update((name + "_velocity", velocity.get_value()) for name, velocity in zip(names, velocities))
+    numpy.savez(checkpoint, losses=losses, **state)
     subprocess.run([sys.executable, __file__], check=True)
