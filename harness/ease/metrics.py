@@ -97,7 +97,8 @@ METRICS = {
         Metric("install_warm", "install, warm cache", "seconds", STARTING, LESS, _ENVIRONMENT,
                "the same from the cache that this filled; the lesser of two"),
         Metric("import", "import", "seconds", STARTING, LESS, _ENVIRONMENT,
-               "a fresh worker's import of the adapter and with it of the framework; numpy and the kit are there by then"),
+               "a fresh worker's import of the adapter and with it of the framework; numpy and the kit are there "
+               "by then"),
         Metric("first_inference", "start to first inference", "seconds", STARTING, LESS, _ENVIRONMENT,
                "from the start of a process to LeNet-5's first result; the least of three"),
         Metric("first_step", "start to first training step", "seconds", STARTING, LESS, _ENVIRONMENT,
